@@ -1,0 +1,1 @@
+"""onepipe: declare a record once, publish, archive, deduplicate and verify it."""

@@ -1,0 +1,1 @@
+"""Avro schemas: the typed tree, derivation, compatibility, framing, and the codecs."""
