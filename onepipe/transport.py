@@ -113,8 +113,7 @@ class TopicDescription:
     settings: Mapping[str, str] = attrs.field(factory=dict)
 
 
-@attrs.frozen
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one appended message.
 
     Attributes:
@@ -235,6 +234,10 @@ class Transport(Protocol):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What this transport can do."""
+
+    @property
+    def default_registry(self) -> str | None:
+        """URL of the registry that goes with this log where the user names none; None where one must be named."""
 
     def create_topic(
         self,
