@@ -1,0 +1,286 @@
+"""The port of a lake's storage, and the one over a local folder.
+
+A lake's files are written once and never changed, so the port has no way to overwrite. `LocalStorage` publishes a file
+by a hard link, which fails where the name exists; an object store does the same by a conditional PUT.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol, runtime_checkable
+from urllib.parse import unquote, urlsplit
+
+import attrs
+
+from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile, LakeError
+
+_PART: Final = re.compile(r"[A-Za-z0-9._=-]{1,255}\Z")
+_TEMPORARY: Final = ".writing"
+_BLOCK: Final = 1 << 20
+
+
+@attrs.frozen
+class StoredFile:
+    """A file as the storage lists it.
+
+    Attributes:
+        path: path below the storage's root, with "/".
+        size: bytes.
+        modified: when it was written, seconds since 1970.
+    """
+
+    path: str
+    size: int
+    modified: float
+
+
+@runtime_checkable
+class Storage(Protocol):
+    """Files by path below one root. Thread-safe.
+
+    A path is one or more names joined by "/"; a name holds letters, digits, ".", "_", "=" and "-", and is not "." or
+    "..". Every method that takes a path raises LakeError for another form.
+    """
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What a foreign reader (Delta, DuckDB) needs beside `uri` to open a file; empty for local files."""
+
+    def uri(self, path: str = "") -> str:
+        """Where a foreign reader finds the path, or the root."""
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            CorruptFile: there is no such file.
+        """
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file for reading; it can seek.
+
+        Raises:
+            CorruptFile: there is no such file.
+        """
+
+    def size(self, path: str) -> int:
+        """Bytes of a file.
+
+        Raises:
+            CorruptFile: there is no such file.
+        """
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file of that path."""
+
+    def list(self, prefix: str = "") -> Iterator[StoredFile]:
+        """The files below a folder, sorted by path; nothing where there is no such folder."""
+
+    def write_new(self, path: str, data: bytes) -> None:
+        """Write a small file whole, or not at all; durable on return. The same bytes there already is success.
+
+        Raises:
+            CommitConflict: the path holds other bytes.
+        """
+
+    def temporary(self) -> AbstractContextManager[Path]:
+        """A context with the local path of a new file to write; it is gone at the end unless published."""
+
+    def publish(self, temporary: Path, path: str) -> None:
+        """Give a temporary file its final path, whole; durable on return. The same bytes there already is success.
+
+        Raises:
+            CommitConflict: the path holds other bytes.
+        """
+
+    def make_durable(self, path: str) -> None:
+        """Return when a file that another library wrote would survive a power cut."""
+
+    def delete(self, path: str) -> None:
+        """Delete a file; nothing where there is none."""
+
+    def abandoned(self, before: float) -> int:
+        """Delete temporary files last written before a moment (seconds since 1970), left by writers that died.
+
+        Returns:
+            How many there were.
+        """
+
+
+class LocalStorage:
+    """A lake in a local folder, which is made on first use.
+
+    Args:
+        root: the folder. The file system must know hard links (as Delta's own log does).
+
+    Raises:
+        ConfigurationError: the path holds "%", which Delta would decode.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self._root = Path(root).absolute()
+        if "%" in str(self._root):
+            raise ConfigurationError("the lake's folder cannot have '%' in its path", remedy="choose another folder")
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Nothing: local files need no credentials."""
+        return {}
+
+    def uri(self, path: str = "") -> str:
+        """The absolute path as text."""
+        return str(self._resolve(path) if path else self._root)
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file; see Storage."""
+        with self.open(path) as file:
+            return file.read()
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file for reading; see Storage."""
+        try:
+            return self._resolve(path).open("rb")
+        except FileNotFoundError:
+            raise _missing(path) from None
+
+    def size(self, path: str) -> int:
+        """Bytes of a file; see Storage."""
+        try:
+            return self._resolve(path).stat().st_size
+        except FileNotFoundError:
+            raise _missing(path) from None
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file of that path."""
+        return self._resolve(path).is_file()
+
+    def list(self, prefix: str = "") -> Iterator[StoredFile]:
+        """The files below a folder, sorted by path."""
+        folder = self._resolve(prefix) if prefix else self._root
+        for parent, folders, names in os.walk(folder):
+            folders[:] = sorted(name for name in folders if name != _TEMPORARY)
+            for name in sorted(names):
+                file = Path(parent, name)
+                with suppress(FileNotFoundError):
+                    status = file.stat()
+                    yield StoredFile(file.relative_to(self._root).as_posix(), status.st_size, status.st_mtime)
+
+    def write_new(self, path: str, data: bytes) -> None:
+        """Write a small file whole, or not at all; see Storage."""
+        with self.temporary() as temporary:
+            temporary.write_bytes(data)
+            self.publish(temporary, path)
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """A context with the path of a new file on the same file system; gone at the end."""
+        folder = self._root / _TEMPORARY
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / secrets.token_hex(16)
+        file.touch(exist_ok=False)
+        try:
+            yield file
+        finally:
+            file.unlink(missing_ok=True)
+
+    def publish(self, temporary: Path, path: str) -> None:
+        """Link a temporary file under its final path; see Storage."""
+        target = self._resolve(path)
+        _fsync(temporary)
+        _make_folder(target.parent)
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            if not _same_bytes(temporary, target):
+                raise CommitConflict(f"{path} exists with other bytes") from None
+            _fsync(target)
+        _fsync(target.parent)
+
+    def make_durable(self, path: str) -> None:
+        """Flush a file and its folder's entry to the disk."""
+        target = self._resolve(path)
+        try:
+            _fsync(target)
+        except FileNotFoundError:
+            raise _missing(path) from None
+        _fsync(target.parent)
+
+    def delete(self, path: str) -> None:
+        """Delete a file; nothing where there is none."""
+        self._resolve(path).unlink(missing_ok=True)
+
+    def abandoned(self, before: float) -> int:
+        """Delete temporary files of writers that died; see Storage."""
+        count = 0
+        for file in (self._root / _TEMPORARY).glob("*"):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < before:
+                    file.unlink()
+                    count += 1
+        return count
+
+    def __repr__(self) -> str:
+        return f"LocalStorage({str(self._root)!r})"
+
+    def _resolve(self, path: str) -> Path:
+        parts = path.split("/")
+        if not all(_PART.match(part) and part not in {".", ".."} for part in parts):
+            raise LakeError(f"{path!r} is not a path inside the lake")
+        target = self._root.joinpath(*parts)
+        if not target.resolve().is_relative_to(self._root.resolve()):
+            raise LakeError(f"{path!r} leads out of the lake by a symbolic link")
+        return target
+
+
+def open_storage(url: str | os.PathLike[str]) -> Storage:
+    """The storage at a path or a `file://` URL.
+
+    Raises:
+        ConfigurationError: another scheme, or a URL of another host.
+    """
+    text = os.fspath(url)
+    parts = urlsplit(text)
+    if "://" not in text:
+        return LocalStorage(text)
+    if parts.scheme == "file":
+        if parts.netloc not in {"", "localhost"}:
+            raise ConfigurationError(f"file://{parts.netloc} is another host's folder")
+        return LocalStorage(unquote(parts.path))
+    raise ConfigurationError(
+        f"no storage for lakes at {parts.scheme}://", remedy="give a folder; s3:// comes with onepipe[s3]"
+    )
+
+
+def _missing(path: str) -> CorruptFile:
+    return CorruptFile(f"{path} is missing", remedy="restore it from a copy of the lake")
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents, each one's entry durable."""
+    new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(new):
+        _fsync(made.parent)
+
+
+def _same_bytes(left: Path, right: Path) -> bool:
+    if left.stat().st_size != right.stat().st_size:
+        return False
+    with left.open("rb") as one, right.open("rb") as other:
+        while block := one.read(_BLOCK):
+            if block != other.read(_BLOCK):
+                return False
+    return True

@@ -1,0 +1,444 @@
+"""A table of the lake: our own Parquet files, made visible by atomic commits that carry progress with the data.
+
+The table format is Delta (protocol 1.x writer features as `deltalake` implements them), used through few calls so that
+another format can stand in. What Delta does not check is checked here: that the files of a commit exist with the size
+and rows they claim, that a removed file is still there, and that progress is what the committer believed it to be. The
+progress of an application is read, compared and committed on one handle, so two committers of the same progress
+cannot both succeed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import attrs
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from onepipe.errors import CommitConflict, CorruptFile, LakeError, MissingDependency
+from onepipe.lake.storage import Storage
+
+if TYPE_CHECKING:
+    import deltalake
+
+NOTE: Final = "onepipe"
+"""Key of the note in a commit's metadata."""
+_TOKEN: Final = "onepipe-commit"
+"""Key of a random token by which a committer finds its commit again among others' that came right after it."""
+
+Statistic: TypeAlias = int | float | str | dt.datetime | dt.date
+Statistics: TypeAlias = Mapping[str, tuple[Statistic, Statistic]]
+"""Least and greatest value by column; a column left out is not known."""
+
+
+@attrs.frozen
+class NewFile:
+    """A published Parquet file that a commit adds.
+
+    Attributes:
+        path: below the table's root.
+        rows: rows it holds.
+        size: its bytes.
+        statistics: of the columns readers skip files by.
+    """
+
+    path: str
+    rows: int
+    size: int
+    statistics: Statistics = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class LakeFile:
+    """A file of a snapshot; attributes as in NewFile."""
+
+    path: str
+    rows: int
+    size: int
+    statistics: Statistics = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Commit:
+    """One commit in a table's history.
+
+    Attributes:
+        version: the table's version it made.
+        time: when, UTC.
+        note: what the committer said about it; empty for changes of the table's columns.
+    """
+
+    version: int
+    time: dt.datetime
+    note: Mapping[str, Any]
+
+
+class Snapshot:
+    """One version of a table; it does not change. Thread-safe."""
+
+    def __init__(self, storage: Storage, root: str, handle: deltalake.DeltaTable) -> None:
+        self._storage = storage
+        self._root = root
+        self._handle = handle
+
+    @property
+    def version(self) -> int:
+        """The table's version."""
+        return self._handle.version()
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The table's columns."""
+        return pa.schema(self._handle.schema().to_arrow())
+
+    @cached_property
+    def files(self) -> tuple[LakeFile, ...]:
+        """The files, sorted by path."""
+        return tuple(sorted(_files(self._handle), key=lambda file: file.path))
+
+    def progress(self, app_id: str) -> int | None:
+        """The progress of an application at this version, or None where it has none."""
+        return self._handle.transaction_version(app_id)
+
+    def uri(self, file: LakeFile) -> str:
+        """Where a foreign reader finds a file."""
+        return self._storage.uri(f"{self._root}/{file.path}")
+
+    def uris(self) -> list[str]:
+        """Where a foreign reader finds the files, in their order."""
+        return [self.uri(file) for file in self.files]
+
+
+class LakeTable:
+    """A table at a path of a storage. Thread-safe; several processes may commit to one table.
+
+    Make one with `LakeTable.ensure` or `LakeTable.find`.
+
+    Attributes:
+        storage: where it is.
+        root: path of its folder.
+    """
+
+    def __init__(self, storage: Storage, root: str, handle: deltalake.DeltaTable) -> None:
+        self.storage = storage
+        self.root = root
+        self._handle = handle
+        self._lock = threading.RLock()
+
+    @classmethod
+    def find(cls, storage: Storage, root: str) -> LakeTable | None:
+        """The table at a path, or None where there is none.
+
+        Raises:
+            MissingDependency: deltalake is not installed.
+        """
+        delta = _deltalake()
+        with _errors(root):
+            if not delta.DeltaTable.is_deltatable(storage.uri(root), dict(storage.options)):
+                return None
+            return cls(storage, root, _open(storage, root))
+
+    @classmethod
+    def ensure(cls, storage: Storage, root: str, schema: pa.Schema) -> LakeTable:
+        """The table at a path with at least these columns; it is made, or columns are added, where needed.
+
+        Safe when several processes do so at once.
+
+        Raises:
+            LakeError: a column is there with another type, or has a type Delta does not know.
+            MissingDependency: deltalake is not installed.
+        """
+        table = cls.find(storage, root) or cls._create(storage, root, schema)
+        table.add_columns(schema)
+        return table
+
+    @classmethod
+    def _create(cls, storage: Storage, root: str, schema: pa.Schema) -> LakeTable:
+        delta = _deltalake()
+        try:
+            with _errors(root):
+                delta.DeltaTable.create(storage.uri(root), schema, storage_options=dict(storage.options))
+        except LakeError:
+            if (made_by_another := cls.find(storage, root)) is None:
+                raise
+            return made_by_another
+        return cls(storage, root, _open(storage, root))
+
+    def snapshot(self) -> Snapshot:
+        """The latest version."""
+        with _errors(self.root):
+            return Snapshot(self.storage, self.root, _open(self.storage, self.root))
+
+    def at(self, version: int) -> Snapshot:
+        """A version by its number.
+
+        Raises:
+            LakeError: there is no such version, or the log was cleaned of it.
+        """
+        with _errors(self.root):
+            return Snapshot(self.storage, self.root, _open(self.storage, self.root, version))
+
+    def as_of(self, moment: dt.datetime) -> Snapshot:
+        """The latest version at a moment; the first one where the table is younger.
+
+        Raises:
+            LakeError: `moment` is naive, or the log was cleaned of that version.
+        """
+        if moment.tzinfo is None:
+            raise LakeError("as_of needs an aware datetime", remedy="give it a time zone: tzinfo=datetime.UTC")
+        with _errors(self.root):
+            handle = _open(self.storage, self.root)
+            handle.load_as_version(moment)
+            return Snapshot(self.storage, self.root, handle)
+
+    def history(self, limit: int | None = None) -> list[Commit]:
+        """The commits the log still holds, newest first."""
+        with _errors(self.root):
+            entries = _open(self.storage, self.root).history(limit)
+        return [
+            Commit(
+                entry["version"],
+                dt.datetime.fromtimestamp(entry["timestamp"] / 1000, dt.UTC),
+                json.loads(entry.get(NOTE, "{}")),
+            )
+            for entry in entries
+        ]
+
+    def progress(self, app_ids: Iterable[str]) -> dict[str, int | None]:
+        """The progress of applications at the latest version, all at the same one."""
+        with self._lock, _errors(self.root):
+            self._handle.update_incremental()
+            return {app_id: self._handle.transaction_version(app_id) for app_id in app_ids}
+
+    def commit(
+        self,
+        adds: Sequence[NewFile] = (),
+        removes: Sequence[str] = (),
+        progress: Mapping[str, tuple[int | None, int]] | None = None,
+        note: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Add files, remove files and move progress on, all or nothing.
+
+        Args:
+            adds: published files.
+            removes: paths of files of the present version.
+            progress: by application id, the progress it is believed to have (None: none yet) and the new one.
+            note: JSON object kept with the commit for as long as the log keeps it.
+
+        Returns:
+            The new version.
+
+        Raises:
+            CommitConflict: progress is not the believed one, a removed file is gone, or another process committed the
+                same first. Nothing was committed.
+            CorruptFile: an added file is missing, or has not the size or rows it claims. Nothing was committed.
+            LakeError: the storage failed; whether the commit was made is seen in the progress.
+        """
+        for file in adds:
+            _check(self.storage, self.root, file)
+        with self._lock, _errors(self.root):
+            self._handle.update_incremental()
+            self._check_believed(adds, removes, progress or {})
+            try:
+                version = self._transact(adds, removes, progress or {}, note or {})
+            except Exception:
+                self._handle = _open(self.storage, self.root)
+                raise
+        self.storage.make_durable(f"{self.root}/_delta_log/{version:020}.json")
+        return version
+
+    def add_columns(self, schema: pa.Schema) -> None:
+        """Add the columns of `schema` that the table lacks; rows already there have null in them.
+
+        Raises:
+            LakeError: a column is there with another type, or has a type Delta does not know.
+        """
+        delta = _deltalake()
+        while True:
+            with self._lock, _errors(self.root):
+                self._handle.update_incremental()
+                present = {field.name.lower(): field for field in self._handle.schema().fields}
+                wanted = delta.Schema.from_arrow(schema).fields
+                missing = [field for field in wanted if _is_missing(field, present, self.root)]
+                if not missing:
+                    return
+                try:
+                    self._handle.alter.add_columns(missing)
+                except delta.exceptions.CommitFailedError:
+                    self._handle = _open(self.storage, self.root)
+
+    def checkpoint(self) -> None:
+        """Write a checkpoint of the log, so that opening the table reads less."""
+        with self._lock, _errors(self.root):
+            self._handle.update_incremental()
+            self._handle.create_checkpoint()
+
+    def clean_log(self) -> None:
+        """Delete log entries older than 30 days that a checkpoint stands for; history before them is then gone."""
+        with self._lock, _errors(self.root):
+            self._handle.update_incremental()
+            self._handle.cleanup_metadata()
+
+    def vacuum(self, keep: dt.timedelta) -> list[str]:
+        """Delete data files that no version of the last `keep` refers to and that are older than `keep`.
+
+        Those are files of commits that lost, of writers that died, and files removed longer ago. Folders whose name
+        begins with "_" are left alone. `keep` must be longer than any commit takes and any reader reads.
+
+        Returns:
+            Paths of the deleted files, below the table's root.
+        """
+        before = dt.datetime.now(dt.UTC) - keep
+        listed = list(self.storage.list(self.root))
+        referred = {file.path for version in (self.as_of(before), self.snapshot()) for file in version.files}
+        deleted = []
+        for stored in listed:
+            path = stored.path[len(self.root) + 1 :]
+            if path.startswith("_") or path in referred or stored.modified >= before.timestamp():
+                continue
+            self.storage.delete(stored.path)
+            deleted.append(path)
+        return deleted
+
+    def _check_believed(
+        self, adds: Sequence[NewFile], removes: Sequence[str], progress: Mapping[str, tuple[int | None, int]]
+    ) -> None:
+        for app_id, (expected, new) in progress.items():
+            found = self._handle.transaction_version(app_id)
+            if found != expected:
+                raise CommitConflict(f"{self.root}: progress of {app_id} is {found}, not {expected}")
+            if expected is not None and new < expected:
+                raise LakeError(f"{self.root}: progress of {app_id} cannot go back from {expected} to {new}")
+        if not removes:
+            return
+        present = {file.path for file in _files(self._handle)}
+        if gone := [path for path in removes if path not in present]:
+            raise CommitConflict(f"{self.root}: another process removed {gone[0]} first")
+        if again := [file.path for file in adds if file.path in present]:
+            raise CommitConflict(f"{self.root}: {again[0]} is in the table already")
+
+    def _transact(
+        self,
+        adds: Sequence[NewFile],
+        removes: Sequence[str],
+        progress: Mapping[str, tuple[int | None, int]],
+        note: Mapping[str, Any],
+    ) -> int:
+        delta = _deltalake()
+        now = int(time.time() * 1000)
+        before = self._handle.version()
+        token = secrets.token_hex(16)
+        actions = [
+            *(delta.transaction.AddAction(f.path, f.size, {}, now, True, _delta_statistics(f)) for f in adds),
+            *(delta.transaction.RemoveAction(path, True, now) for path in removes),
+        ]
+        properties = delta.CommitProperties(
+            app_transactions=[delta.Transaction(app_id, new) for app_id, (_, new) in progress.items()],
+            custom_metadata={NOTE: json.dumps(note), _TOKEN: token},
+        )
+        self._handle.create_write_transaction(
+            actions, mode="append", schema=self._handle.schema(), commit_properties=properties
+        )
+        self._handle.update_incremental()
+        latest: int = self._handle.version()
+        if latest == before + 1:
+            return latest
+        since = self._handle.history(latest - before)
+        return next(int(entry["version"]) for entry in since if entry.get(_TOKEN) == token)
+
+
+def _deltalake() -> Any:
+    try:
+        import deltalake
+        import deltalake.exceptions
+        import deltalake.transaction
+    except ImportError as error:
+        raise MissingDependency("a lake needs deltalake", remedy="pip install 'onepipe[lake]'") from error
+    return deltalake
+
+
+@contextmanager
+def _errors(root: str) -> Iterator[None]:
+    """Turn deltalake's errors into ours."""
+    exceptions = _deltalake().exceptions
+    try:
+        yield
+    except exceptions.CommitFailedError as error:
+        raise CommitConflict(f"{root}: another process committed first") from error
+    except (exceptions.DeltaError, OSError) as error:
+        raise LakeError(f"{root}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    """What a foreign error says, without its backtrace."""
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _open(storage: Storage, root: str, version: int | None = None) -> deltalake.DeltaTable:
+    table: deltalake.DeltaTable = _deltalake().DeltaTable(
+        storage.uri(root), version=version, storage_options=dict(storage.options)
+    )
+    return table
+
+
+def _files(handle: deltalake.DeltaTable) -> list[LakeFile]:
+    """The files of a handle's version, in no order."""
+    rows = pa.table(handle.get_add_actions(flatten=True)).to_pylist()
+    return [LakeFile(row["path"], row["num_records"], row["size_bytes"], _lake_statistics(row)) for row in rows]
+
+
+def _lake_statistics(row: Mapping[str, Any]) -> Statistics:
+    columns = [key[4:] for key, value in row.items() if key.startswith("min.") and value is not None]
+    return {column: (row[f"min.{column}"], row[f"max.{column}"]) for column in columns}
+
+
+def _delta_statistics(file: NewFile) -> str:
+    least = {column: _json(low) for column, (low, _) in file.statistics.items()}
+    greatest = {column: _json(high) for column, (_, high) in file.statistics.items()}
+    return json.dumps({"numRecords": file.rows, "minValues": least, "maxValues": greatest, "nullCount": {}})
+
+
+def _json(value: Statistic) -> int | float | str:
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
+def _check(storage: Storage, root: str, file: NewFile) -> None:
+    """Raise CorruptFile unless the file exists with the size and rows it claims."""
+    path = f"{root}/{file.path}"
+    if (size := storage.size(path)) != file.size:
+        raise CorruptFile(f"{path} has {size} bytes, not {file.size}")
+    with storage.open(path) as stream:
+        try:
+            rows = pq.read_metadata(stream).num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise CorruptFile(f"{path} is not a Parquet file") from error
+    if rows != file.rows:
+        raise CorruptFile(f"{path} has {rows} rows, not {file.rows}")
+
+
+def _is_missing(field: Any, present: Mapping[str, Any], root: str) -> bool:
+    """Whether a column is not there; Delta does not tell names by their case.
+
+    Raises:
+        LakeError: it is there with another type or case.
+    """
+    found = present.get(field.name.lower())
+    if found is None:
+        return True
+    if found.name != field.name or found.type != field.type:
+        remedy = "add a field of another name, or archive the topic into a new lake"
+        raise LakeError(
+            f"{root} has column {found.name} of {found.type}, not {field.name} of {field.type}", remedy=remedy
+        )
+    return False
