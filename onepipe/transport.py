@@ -2,7 +2,8 @@
 
 A transport plugin provides a class with the methods of `Transport`. What not every log can do is a named `Capability`;
 the contract suite in `onepipe.testing` tests each claimed one. A foreign client's exceptions stop at the adapter: only
-errors of `onepipe.errors` pass.
+errors of `onepipe.errors` pass. Every method except `close` raises ClosedError once the transport, or the writer or
+reader itself, is closed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
-from onepipe.errors import OnepipeError
+from onepipe.errors import DeliveryError
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 """Message headers in order; a name may stand more than once."""
@@ -124,7 +125,7 @@ class Outcome(NamedTuple):
 
     offset: int | None
     timestamp: int | None
-    error: OnepipeError | None = None
+    error: DeliveryError | None = None
 
 
 OnOutcome: TypeAlias = Callable[[Outcome], None]
@@ -152,7 +153,10 @@ class Writer(Protocol):
         """Wait until every message has its outcome; False when `timeout` seconds passed before that."""
 
     def close(self) -> None:
-        """Let go of every resource; messages without outcome get an indeterminate one. May be called again."""
+        """Let go of every resource, without flushing. May be called again.
+
+        Messages without outcome get a DeliveryError, an indeterminate one where they may have been stored.
+        """
 
 
 @runtime_checkable
@@ -166,11 +170,17 @@ class Reader(Protocol):
         """Return messages in offset order by partition; an empty list when none came within `timeout` seconds.
 
         Raises:
-            PositionLost: retention passed the position; the reader stays where it was until it seeks.
+            PositionLost: the position is before the first offset kept (retention passed it) or beyond the end (the log
+                was cut or replaced); the reader stays where it was until it seeks.
+            TopicNotFound: a topic was deleted.
         """
 
     def position(self, partition: TopicPartition) -> int:
-        """The offset of the next message `poll` returns from the partition."""
+        """The offset of the next message `poll` returns; the partition's end once no message is left before it.
+
+        Raises:
+            TransportError: the partition is not assigned to this reader; so for every method that takes a partition.
+        """
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Go to an offset; the next `poll` returns the first message at or after it."""
@@ -284,7 +294,14 @@ class Transport(Protocol):
         start: Start = Start.EARLIEST,
         listener: RebalanceListener | None = None,
     ) -> GroupReader:
-        """Open a reader as a member of a group; partitions come and go while it polls."""
+        """Open a reader as a member of a group; partitions come and go while it polls, the first ones too.
+
+        A partition begins at the group's committed offset, else at `start`. It is given to another reader only once
+        this one let go of it in `poll` or `close`, or has been taken for dead.
+
+        Raises:
+            TopicNotFound: there is no topic of one of these names.
+        """
 
     def close(self) -> None:
         """Let go of every resource, readers and writers included. May be called again."""
