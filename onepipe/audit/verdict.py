@@ -1,0 +1,213 @@
+"""Verdicts: what verification says of a topic, by hop and by hour, and each record that differs by name."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+
+class Hop(enum.StrEnum):
+    """A step on a record's way; its figures compare what came out of the step before with what is in it."""
+
+    PRODUCER = "producer"
+    """What the application published, against what the log acknowledged to it."""
+    LOG = "log"
+    """What the log acknowledged, against what the archive read from it."""
+    RAW = "raw"
+    """What the archive read, against what the raw table's files hold now."""
+    CLEAN = "clean"
+    """What the raw table holds, against what the clean table says it stands for."""
+
+
+class State(enum.StrEnum):
+    """What is known of a hop or a bucket, from good to bad."""
+
+    BALANCED = "balanced"
+    """Counts and digests agree."""
+    NOT_COVERED = "not covered"
+    """Its writers leave no evidence, so nothing can be said."""
+    OPEN = "open"
+    """Something is still under way; what has settled agrees."""
+    UNKNOWN = "unknown"
+    """Evidence that should be there is missing."""
+    ALTERED = "altered"
+    """As many records as there should be, but not the same ones."""
+    OVER = "over"
+    """More records than there should be."""
+    SHORT = "short"
+    """Fewer records than there should be."""
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether records are known to differ."""
+        return self in (State.ALTERED, State.OVER, State.SHORT)
+
+
+def worst(states: Sequence[State]) -> State:
+    """The worst of some states; balanced where there is none."""
+    order = list(State)
+    return max(states, key=order.index, default=State.BALANCED)
+
+
+class Kind(enum.StrEnum):
+    """How a record differs."""
+
+    LOST = "lost"
+    REPEATED = "repeated"
+    ALTERED = "altered"
+
+
+FAULT_STATES: Mapping[Kind, State] = {
+    Kind.LOST: State.SHORT,
+    Kind.REPEATED: State.OVER,
+    Kind.ALTERED: State.ALTERED,
+}
+
+
+@attrs.frozen
+class Finding:
+    """One record that differs, by name.
+
+    Attributes:
+        kind: lost, repeated or altered.
+        hop: where it happened.
+        topic: name of the topic.
+        partition: number of its partition.
+        offset: its offset; of a repeated record, that of the repetition. None where no evidence tells it.
+        identity: values of its identity by field, where a copy or a manifest tells them.
+        writer: epoch of its writer, hexadecimal; None for foreign writers.
+        sequence: its number among that writer's records of the partition.
+        file: path in the lake of the file it is or was in, where it is a matter of a file.
+        detail: what exactly differs, without values.
+    """
+
+    kind: Kind
+    hop: Hop
+    topic: str
+    partition: int | None
+    offset: int | None
+    identity: Mapping[str, Any] | None
+    writer: str | None = None
+    sequence: int | None = None
+    file: str | None = None
+    detail: str = ""
+
+    def __str__(self) -> str:
+        who = ", ".join(f"{name}={_text(value)}" for name, value in (self.identity or {}).items()) or "identity unknown"
+        where = "" if self.partition is None else f", partition {self.partition}"
+        place = "" if self.offset is None else f", offset {self.offset}"
+        detail = f": {self.detail}" if self.detail else ""
+        return f"{self.kind} at the {self.hop} hop: {self.topic}{where}{place} ({who}){detail}"
+
+
+@attrs.frozen
+class Bucket:
+    """Figures of one hour of message time.
+
+    Attributes:
+        hour: its beginning, UTC.
+        expected: records the hop before says there are.
+        found: records this hop holds.
+        state: what follows from counts and digests.
+    """
+
+    hour: dt.datetime
+    expected: int
+    found: int
+    state: State
+
+
+@attrs.frozen
+class HopVerdict:
+    """What is known of one hop.
+
+    Attributes:
+        hop: which.
+        state: the worst of what was found.
+        expected: records that should be there; None where no evidence tells.
+        found: records that are there.
+        in_flight: records on their way, neither there nor missing yet.
+        notes: what else there is to say: files that fail their checksum, tails of writers that died, …
+    """
+
+    hop: Hop
+    state: State
+    expected: int | None
+    found: int
+    in_flight: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Verdict:
+    """What verification says of a topic.
+
+    Attributes:
+        topic: name of the topic.
+        level: how deep it looked: "accounted", "proved" or "deep".
+        at: when.
+        hops: by hop, in order.
+        findings: every record that differs.
+        buckets: by hour of message time, what the log acknowledged against what the raw table holds.
+        figures: counts by name: raw rows, quarantined, arrivals in the clean table, rows in it, …
+    """
+
+    topic: str
+    level: str
+    at: dt.datetime
+    hops: tuple[HopVerdict, ...]
+    findings: tuple[Finding, ...]
+    buckets: tuple[Bucket, ...]
+    figures: Mapping[str, int]
+
+    @property
+    def state(self) -> State:
+        """The worst hop's state; not covered only where no hop is covered better."""
+        states = [hop.state for hop in self.hops]
+        known = [state for state in states if state is not State.NOT_COVERED]
+        return worst(known) if known else State.NOT_COVERED
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every covered hop is balanced."""
+        return self.state is State.BALANCED
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as JSON value."""
+        return {
+            "topic": self.topic,
+            "verdict": self.state.value,
+            "level": self.level,
+            "at": self.at.isoformat(),
+            "hops": [attrs.asdict(hop) for hop in self.hops],
+            "findings": [_finding_json(finding) for finding in self.findings],
+            "buckets": [{**attrs.asdict(b), "hour": b.hour.isoformat()} for b in self.buckets],
+            "figures": dict(self.figures),
+        }
+
+    def __str__(self) -> str:
+        from onepipe.audit.report import text_report
+
+        return text_report(self)
+
+    def _repr_html_(self) -> str:
+        from onepipe.audit.report import html_report
+
+        return html_report(self)
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    identity = finding.identity and {name: _text(value) for name, value in finding.identity.items()}
+    return {**attrs.asdict(finding, recurse=False), "identity": identity}
+
+
+def _text(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dt.datetime | dt.date | dt.time):
+        return value.isoformat()
+    return value.hex() if isinstance(value, bytes) else str(value)
