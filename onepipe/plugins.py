@@ -1,0 +1,211 @@
+"""Finding and loading plugins.
+
+Entry points of the group `onepipe` are loaded at first use, never at import: a transport's alone where its entry point
+is named after the scheme, else all. One that fails to load is reported by name and stops nobody who does not need it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import pluggy
+
+from onepipe import hookspecs
+from onepipe.errors import MissingDependency, OnepipeError, PluginError
+
+if TYPE_CHECKING:
+    from onepipe.codec import Codec
+    from onepipe.merge import FieldMerge
+    from onepipe.observe.events import Observer
+    from onepipe.sink import Sink
+    from onepipe.transport import Transport
+    from onepipe.url import Url
+
+_LOG = logging.getLogger(__name__)
+_EXTRAS: Final = {"kafka": "kafka", "kafka+confluent": "kafka-confluent", "kinesis": "kinesis"}
+
+T = TypeVar("T")
+
+
+def installed() -> Iterable[EntryPoint]:
+    """The entry points of the group `onepipe`, of all installed packages."""
+    return entry_points(group=hookspecs.PROJECT)
+
+
+class Plugins:
+    """The plugins of one pipeline: those registered directly, which win, and those found as entry points."""
+
+    def __init__(self, find: Callable[[], Iterable[EntryPoint]] = installed) -> None:
+        self._hooks = pluggy.PluginManager(hookspecs.PROJECT)
+        self._hooks.add_hookspecs(hookspecs)
+        self._find = find
+        self._found: dict[str, EntryPoint] | None = None
+        self._direct: set[str] = set()
+        self._failures: dict[str, PluginError] = {}
+
+    def register(self, plugin: object, name: str | None = None) -> None:
+        """Add a plugin: a module, or an object with functions marked `@hookimpl`.
+
+        Raises:
+            PluginError: a hook's name or arguments are unknown, or the plugin or its name was registered before.
+        """
+        name = name or getattr(plugin, "__name__", None) or type(plugin).__name__
+        self._add(plugin, name)
+        self._direct.add(name)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the plugins that are registered or installed, sorted; loads none."""
+        return sorted({*self._entry_points(), *self._direct})
+
+    @property
+    def failures(self) -> Mapping[str, PluginError]:
+        """What kept plugins from loading, by their names; loads all that were not loaded yet."""
+        self._load_all()
+        return dict(self._failures)
+
+    def open_transport(self, url: Url, settings: Mapping[str, Any] | None = None) -> Transport:
+        """Open the log that a URL names.
+
+        Args:
+            url: the URL.
+            settings: settings beside those of the URL's query, which they win over.
+
+        Raises:
+            PluginError: no plugin opens such URLs, or the one that should did not load; says what is installed.
+            MissingDependency: a package is needed; says which extra brings it.
+            ConfigurationError: a setting is unknown or wrong.
+        """
+        if url.system in self._entry_points():
+            self._load(url.system)
+        factory = self._transport_factory(url, settings or {})
+        if factory is None:
+            if url.system in self._failures:
+                raise self._failures[url.system]
+            self._load_all()
+            factory = self._transport_factory(url, settings or {})
+        if factory is None:
+            raise self._unknown(url)
+        return factory()
+
+    def sinks(self) -> dict[str, Callable[..., Sink[Any]]]:
+        """The plugins' sinks: what makes one, by name.
+
+        Raises:
+            PluginError: two plugins use one name, or a hook failed; so for the other kinds.
+        """
+        return self._by_name("onepipe_sinks")
+
+    def codecs(self) -> dict[str, Codec]:
+        """The plugins' codecs by name."""
+        return self._by_name("onepipe_codecs")
+
+    def field_merges(self) -> dict[str, FieldMerge]:
+        """The plugins' merge policies for fields, by name."""
+        results: Iterator[tuple[str, Iterable[FieldMerge]]] = self._results("onepipe_field_merges")
+        return _merged((plugin, {merge.name: merge for merge in merges}) for plugin, merges in results)
+
+    def observers(self) -> list[Observer]:
+        """The plugins' observers."""
+        results: Iterator[tuple[str, Iterable[Observer]]] = self._results("onepipe_observers")
+        return [observer for _, observers in results for observer in observers]
+
+    def _transport_factory(self, url: Url, settings: Mapping[str, Any]) -> Callable[[], Transport] | None:
+        for name in self._order():
+            factory: Callable[[], Transport] | None = self._call(name, "onepipe_transport", url=url, settings=settings)
+            if factory is not None:
+                return factory
+        return None
+
+    def _by_name(self, hook: str) -> dict[str, Any]:
+        return _merged(self._results(hook))
+
+    def _results(self, hook: str) -> Iterator[tuple[str, Any]]:
+        self._load_all()
+        for name in self._order():
+            for result in self._call(name, hook):
+                yield name, result
+
+    def _order(self) -> list[str]:
+        names = [name for name, _ in self._hooks.list_name_plugin()]
+        return sorted(names, key=lambda name: name not in self._direct)
+
+    def _call(self, name: str, hook: str, **arguments: Any) -> Any:
+        """Call one plugin's hook, so that what fails can be named."""
+        others = [plugin for other, plugin in self._hooks.list_name_plugin() if other != name]
+        try:
+            return self._hooks.subset_hook_caller(hook, others)(**arguments)
+        except OnepipeError:
+            raise
+        except Exception as error:
+            raise PluginError(f"plugin {name!r} failed in {hook}: {error}") from error
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        if self._found is None:
+            self._found = {point.name: point for point in self._find()}
+        return self._found
+
+    def _load_all(self) -> None:
+        for name in self._entry_points():
+            self._load(name)
+
+    def _load(self, name: str) -> None:
+        if name in self._failures or self._hooks.has_plugin(name):
+            return
+        try:
+            self._add(self._entry_points()[name].load(), name)
+        except ImportError as error:
+            self._failures[name] = _import_failure(name, error)
+        except PluginError as error:
+            self._failures[name] = error
+        except Exception as error:
+            self._failures[name] = _because(PluginError(f"plugin {name!r} failed to load: {error}"), error)
+        if name in self._failures:
+            _LOG.warning("%s", self._failures[name])
+
+    def _add(self, plugin: object, name: str) -> None:
+        try:
+            self._hooks.register(plugin, name)
+            self._hooks.check_pending()
+        except (ValueError, pluggy.PluginValidationError) as error:
+            if self._hooks.get_plugin(name) is plugin:
+                self._hooks.unregister(plugin)
+            raise PluginError(f"plugin {name!r} cannot be registered: {error}") from error
+
+    def _unknown(self, url: Url) -> PluginError:
+        message = f"no plugin opens {url.scheme}:// URLs; installed: {', '.join(self.names) or 'none'}"
+        extra = _EXTRAS.get(url.scheme)
+        if extra is not None:
+            return MissingDependency(message, remedy=f"pip install 'onepipe[{extra}]'")
+        return PluginError(message, remedy="install a plugin for it, or mend the scheme")
+
+
+def _merged(results: Iterable[tuple[str, Mapping[str, T]]]) -> dict[str, T]:
+    merged: dict[str, T] = {}
+    owners: dict[str, str] = {}
+    for plugin, things in results:
+        for name, thing in things.items():
+            if name in merged:
+                raise PluginError(f"plugins {owners[name]!r} and {plugin!r} both provide {name!r}")
+            merged[name], owners[name] = thing, plugin
+    return merged
+
+
+def _import_failure(name: str, error: ImportError) -> PluginError:
+    """A package that is not there is a missing dependency; any other failing import is the plugin's fault."""
+    if isinstance(error, MissingDependency):
+        return error
+    message = f"plugin {name!r} failed to load: {error}"
+    if not isinstance(error, ModuleNotFoundError):
+        return _because(PluginError(message), error)
+    extra = _EXTRAS.get(name)
+    remedy = f"pip install 'onepipe[{extra}]'" if extra else f"install the package that provides {error.name!r}"
+    return _because(MissingDependency(message, remedy=remedy), error)
+
+
+def _because(error: PluginError, cause: Exception) -> PluginError:
+    error.__cause__ = cause
+    return error
