@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 NOTE: Final = "onepipe"
 """Key of the note in a commit's metadata."""
-_TOKEN: Final = "onepipe-commit"
-"""Key of a random token by which a committer finds its commit again among others' that came right after it."""
+_MARK: Final = "onepipe-commit"
+"""Key of a random mark by which a committer finds its commit again among others' that came right after it."""
 
 Statistic: TypeAlias = int | float | str | dt.datetime | dt.date
 Statistics: TypeAlias = Mapping[str, tuple[Statistic, Statistic]]
@@ -97,7 +97,7 @@ class Snapshot:
     @cached_property
     def schema(self) -> pa.Schema:
         """The table's columns."""
-        return pa.schema(self._handle.schema().to_arrow())
+        return _columns(self._handle.schema())
 
     @cached_property
     def files(self) -> tuple[LakeFile, ...]:
@@ -165,7 +165,8 @@ class LakeTable:
         delta = _deltalake()
         try:
             with _errors(root):
-                delta.DeltaTable.create(storage.uri(root), schema, storage_options=dict(storage.options))
+                columns = _delta_schema(schema, root)
+                delta.DeltaTable.create(storage.uri(root), columns, storage_options=dict(storage.options))
         except LakeError:
             if (made_by_another := cls.find(storage, root)) is None:
                 raise
@@ -265,13 +266,13 @@ class LakeTable:
         while True:
             with self._lock, _errors(self.root):
                 self._handle.update_incremental()
-                present = {field.name.lower(): field for field in self._handle.schema().fields}
-                wanted = delta.Schema.from_arrow(schema).fields
-                missing = [field for field in wanted if _is_missing(field, present, self.root)]
+                present = {field.name.lower(): field for field in _columns(self._handle.schema())}
+                wanted = _delta_schema(schema, self.root)
+                missing = {field.name for field in _columns(wanted) if _is_missing(field, present, self.root)}
                 if not missing:
                     return
                 try:
-                    self._handle.alter.add_columns(missing)
+                    self._handle.alter.add_columns([field for field in wanted.fields if field.name in missing])
                 except delta.exceptions.CommitFailedError:
                     self._handle = _open(self.storage, self.root)
 
@@ -335,14 +336,14 @@ class LakeTable:
         delta = _deltalake()
         now = int(time.time() * 1000)
         before = self._handle.version()
-        token = secrets.token_hex(16)
+        mark = secrets.token_hex(16)
         actions = [
             *(delta.transaction.AddAction(f.path, f.size, {}, now, True, _delta_statistics(f)) for f in adds),
             *(delta.transaction.RemoveAction(path, True, now) for path in removes),
         ]
         properties = delta.CommitProperties(
             app_transactions=[delta.Transaction(app_id, new) for app_id, (_, new) in progress.items()],
-            custom_metadata={NOTE: json.dumps(note), _TOKEN: token},
+            custom_metadata={NOTE: json.dumps(note), _MARK: mark},
         )
         self._handle.create_write_transaction(
             actions, mode="append", schema=self._handle.schema(), commit_properties=properties
@@ -352,7 +353,7 @@ class LakeTable:
         if latest == before + 1:
             return latest
         since = self._handle.history(latest - before)
-        return next(int(entry["version"]) for entry in since if entry.get(_TOKEN) == token)
+        return next(int(entry["version"]) for entry in since if entry.get(_MARK) == mark)
 
 
 def _deltalake() -> Any:
@@ -388,6 +389,18 @@ def _open(storage: Storage, root: str, version: int | None = None) -> deltalake.
         storage.uri(root), version=version, storage_options=dict(storage.options)
     )
     return table
+
+
+def _delta_schema(schema: pa.Schema, root: str) -> deltalake.Schema:
+    try:
+        converted: deltalake.Schema = _deltalake().Schema.from_arrow(schema)
+    except Exception as error:  # deltalake raises a bare Exception, with its backtrace as text
+        raise LakeError(f"{root}: {_first_line(error)}") from error
+    return converted
+
+
+def _columns(schema: deltalake.Schema) -> pa.Schema:
+    return pa.schema(schema.to_arrow())
 
 
 def _files(handle: deltalake.DeltaTable) -> list[LakeFile]:
@@ -427,18 +440,30 @@ def _check(storage: Storage, root: str, file: NewFile) -> None:
         raise CorruptFile(f"{path} has {rows} rows, not {file.rows}")
 
 
-def _is_missing(field: Any, present: Mapping[str, Any], root: str) -> bool:
-    """Whether a column is not there; Delta does not tell names by their case.
+def _is_missing(field: pa.Field, present: Mapping[str, pa.Field], root: str) -> bool:
+    """Whether a column, or a member of it at some depth, is not there; Delta does not tell names by their case.
 
     Raises:
-        LakeError: it is there with another type or case.
+        LakeError: it is there in another case, or with another type.
     """
     found = present.get(field.name.lower())
     if found is None:
         return True
-    if found.name != field.name or found.type != field.type:
-        remedy = "add a field of another name, or archive the topic into a new lake"
-        raise LakeError(
-            f"{root} has column {found.name} of {found.type}, not {field.name} of {field.type}", remedy=remedy
-        )
-    return False
+    if found.name == field.name and (covers := _covers(found.type, field.type)) is not None:
+        return not covers
+    remedy = "declare a field of another name, or archive the topic into a new lake"
+    raise LakeError(f"{root} has column {found.name} of {found.type}, not {field.name} of {field.type}", remedy=remedy)
+
+
+def _covers(present: pa.DataType, wanted: pa.DataType) -> bool | None:
+    """Whether a column's type has all members of a wanted one; None where another kind of type is in the way."""
+    types = pa.types
+    if types.is_struct(present) and types.is_struct(wanted):
+        inner = {field.name: field.type for field in present}
+        covered = [_covers(inner[field.name], field.type) if field.name in inner else False for field in wanted]
+        return None if None in covered else all(covered)
+    if types.is_list(present) and types.is_list(wanted):
+        return _covers(present.value_type, wanted.value_type)
+    if types.is_map(present) and types.is_map(wanted):
+        return _covers(present.item_type, wanted.item_type) if present.key_type == wanted.key_type else None
+    return True if present == wanted else None
