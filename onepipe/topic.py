@@ -13,84 +13,30 @@ schema file, any registry and a Parquet footer carry the whole declaration:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 
 import attrs
 
-from onepipe.errors import DeclarationError, nearest
+from onepipe.declaration import DECLARATION_VERSION, RESERVED_PREFIX, require_form, require_valid
+from onepipe.errors import DeclarationError
 from onepipe.merge import MergePolicy
-from onepipe.schema.model import Field, Node, Primitive, Record, Schema, Union
+from onepipe.rules import ATTRIBUTE, FieldRules, is_timestamp, value_type
+from onepipe.schema.model import Record, Schema
 
-ATTRIBUTE: Final = "onepipe"
-"""Name of the attribute that carries the declaration inside a schema document."""
-
-DECLARATION_VERSION: Final = 1
-"""Version of that attribute's form."""
-
-RESERVED_PREFIX: Final = "_op_"
-"""Prefix of the lake's own columns; no field may begin with it."""
-
-_TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
-_CONSTRAINTS: Final = {
-    "ge": ">= {value}",
-    "gt": "> {value}",
-    "le": "<= {value}",
-    "lt": "< {value}",
-    "min_length": "length >= {value}",
-    "max_length": "length <= {value}",
-    "pattern": "matches {value}",
-}
-_RECORD_KEYS: Final = frozenset(
-    {"version", "topic", "identity", "merge", "event_time", "checks", "owner", "partition_key", "audit"}
-)
-_FIELD_KEYS: Final = frozenset({*_CONSTRAINTS, "sensitivity", "merge"})
+__all__ = [
+    "ATTRIBUTE",
+    "DECLARATION_VERSION",
+    "RESERVED_PREFIX",
+    "Audit",
+    "FieldRules",
+    "Topic",
+    "is_timestamp",
+    "value_type",
+]
 
 Audit = Literal["counted", "named"]
-
-
-@attrs.frozen
-class FieldRules:
-    """What a field declares beyond Avro.
-
-    Attributes:
-        constraints: by name ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern"), the limit as JSON value;
-            a number, or text for decimals, dates and patterns.
-        sensitivity: tags such as "pii".
-        merge: the field's own merge policy, or None for the record's.
-    """
-
-    constraints: Mapping[str, Any] = attrs.field(factory=dict)
-    sensitivity: tuple[str, ...] = ()
-    merge: MergePolicy | None = None
-
-    def document(self) -> dict[str, Any]:
-        """The rules as the field's attribute."""
-        document = dict(self.constraints)
-        if self.sensitivity:
-            document["sensitivity"] = list(self.sensitivity)
-        if self.merge:
-            document["merge"] = self.merge.document()
-        return document
-
-    @classmethod
-    def of(cls, field: Field) -> FieldRules:
-        """The rules a field of a schema declares.
-
-        Raises:
-            DeclarationError: the attribute has another form.
-        """
-        document = field.attributes.get(ATTRIBUTE, {})
-        if not isinstance(document, Mapping):
-            raise DeclarationError(f"the attribute {ATTRIBUTE!r} is an object", field=field.name)
-        for key in document:
-            if key not in _FIELD_KEYS:
-                raise DeclarationError(f"unknown rule {key!r}{nearest(key, sorted(_FIELD_KEYS))}", field=field.name)
-        merge = MergePolicy.from_document(document["merge"]) if "merge" in document else None
-        constraints = {key: document[key] for key in _CONSTRAINTS if key in document}
-        return cls(MappingProxyType(constraints), tuple(document.get("sensitivity", ())), merge)
 
 
 @attrs.frozen(hash=False)
@@ -141,10 +87,9 @@ class Topic:
             DeclarationError: a name that is not a field, a type that cannot serve, a check outside the grammar; says
                 the nearest match.
         """
-        topic = cls(
-            name, schema, _names(identity), merge, event_time, checks or {}, owner, _names(partition_key), audit
-        )
-        _validate(topic)
+        rules = MappingProxyType(dict(checks or {}))
+        topic = cls(name, schema, _names(identity), merge, event_time, rules, owner, _names(partition_key), audit)
+        require_valid(topic)
         root = topic.record
         attributes = {**root.attributes, ATTRIBUTE: topic.declaration()}
         declared = Schema.parse(attrs.evolve(schema, root=attrs.evolve(root, attributes=attributes)).document())
@@ -167,7 +112,7 @@ class Topic:
         if not isinstance(root, Record):
             raise DeclarationError("a topic's schema is a record", topic=name)
         declared = root.attributes.get(ATTRIBUTE, {})
-        _check_form(declared, name)
+        require_form(declared, name)
         topic = declared.get("topic", name)
         if topic is None:
             raise DeclarationError("the schema document declares no topic, and no name was given")
@@ -194,6 +139,20 @@ class Topic:
     def version_fields(self) -> tuple[str, ...]:
         """Names of the fields that make a record's version; empty where nothing is merged."""
         return self.merge.by if self.merge else ()
+
+    @property
+    def partition_fields(self) -> tuple[str, ...]:
+        """Names of the fields whose values choose the partition; empty where chance does."""
+        return self.partition_key or self.identity
+
+    def evolve(self, **changes: Any) -> Topic:
+        """The same declaration with some arguments of `declare` changed.
+
+        Raises:
+            DeclarationError: as `declare`.
+        """
+        arguments = {a.name: getattr(self, a.name) for a in attrs.fields(Topic)}
+        return Topic.declare(**{**arguments, **changes})
 
     def document(self) -> Any:
         """The schema document that carries this whole declaration, as JSON value."""
@@ -225,75 +184,5 @@ class Topic:
         return hash((self.name, self.schema))
 
 
-def value_type(schema: Schema, node: Node) -> Node:
-    """What a type's values are when they are not null: the other branch of an optional, references resolved."""
-    node = schema.resolve(node)
-    if isinstance(node, Union) and (inner := node.nullable) is not None:
-        return schema.resolve(inner)
-    return node
-
-
-def is_timestamp(node: Node) -> bool:
-    """Whether values of the type are moments in time (timestamp-millis or timestamp-micros)."""
-    return isinstance(node, Primitive) and node.logical is not None and node.logical.name.startswith("timestamp-")
-
-
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _check_form(declared: Any, name: str | None) -> None:
-    if not isinstance(declared, Mapping):
-        raise DeclarationError(f"the attribute {ATTRIBUTE!r} is an object", topic=name)
-    for key in declared:
-        if key not in _RECORD_KEYS:
-            raise DeclarationError(f"unknown declaration {key!r}{nearest(key, sorted(_RECORD_KEYS))}", topic=name)
-    version = declared.get("version", DECLARATION_VERSION)
-    if version != DECLARATION_VERSION:
-        remedy = "a newer release of onepipe wrote it; upgrade"
-        raise DeclarationError(f"the declaration has form version {version}", topic=name, remedy=remedy)
-    texts = {key: declared[key] for key in ("topic", "event_time", "owner", "audit") if key in declared}
-    lists = {key: declared[key] for key in ("identity", "partition_key") if key in declared}
-    checks = declared.get("checks", {})
-    for key, value in texts.items():
-        if not isinstance(value, str):
-            raise DeclarationError(f"{key!r} is text", topic=name)
-    for key, value in lists.items():
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise DeclarationError(f"{key!r} is a list of field names", topic=name)
-    if not isinstance(checks, Mapping) or not all(isinstance(v, str) for v in checks.values()):
-        raise DeclarationError("'checks' is an object of expressions by name", topic=name)
-
-
-def _validate(topic: Topic) -> None:
-    if not _TOPIC_NAME.match(topic.name) or topic.name in {".", ".."}:
-        raise DeclarationError(f"{topic.name!r} is not a topic name: 1 to 249 of letters, digits, '.', '_' and '-'")
-    if not isinstance(topic.schema.root, Record):
-        raise DeclarationError("a topic's schema is a record", topic=topic.name)
-    if topic.audit not in ("counted", "named"):
-        raise DeclarationError(f"audit is 'counted' or 'named', not {topic.audit!r}", topic=topic.name)
-    names = [field.name for field in topic.record.fields]
-    for field in topic.record.fields:
-        if field.name.startswith(RESERVED_PREFIX):
-            raise DeclarationError(
-                f"names that begin with {RESERVED_PREFIX} are the lake's", topic=topic.name, field=field.name
-            )
-        FieldRules.of(field)
-    named = {
-        "identity": topic.identity,
-        "merge by": topic.version_fields,
-        "event_time": (topic.event_time,) if topic.event_time else (),
-        "partition_key": topic.partition_key,
-    }
-    for what, fields in named.items():
-        for name in fields:
-            if name not in names:
-                raise DeclarationError(
-                    f"{what} names {name!r}, which is not a field{nearest(name, names)}", topic=topic.name
-                )
-    if topic.event_time and not is_timestamp(value_type(topic.schema, topic.record.field(topic.event_time).type)):
-        raise DeclarationError("event_time is a timestamp field", topic=topic.name, field=topic.event_time)
-    if topic.merge and not topic.identity:
-        raise DeclarationError(
-            "a merge policy needs an identity", topic=topic.name, remedy="mark it: field(identity=True)"
-        )

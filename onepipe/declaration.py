@@ -1,0 +1,224 @@
+"""Whether a topic's declaration is right: its form in a document, and each name and type in it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from onepipe.errors import CheckError, DeclarationError, nearest
+from onepipe.identity import require_identity_type
+from onepipe.merge import POSITIONAL, RECORD_POLICIES, MergePolicy, field_merge, is_ordered
+from onepipe.rules import ATTRIBUTE, BOUNDS, LENGTHS, FieldRules, is_timestamp, value_type
+from onepipe.schema.model import Array, Field, Node, Primitive, Record
+
+if TYPE_CHECKING:
+    from onepipe.topic import Topic
+
+DECLARATION_VERSION: Final = 1
+"""Version of the form of a record's `onepipe` attribute."""
+
+RESERVED_PREFIX: Final = "_op_"
+"""Prefix of the lake's own columns; no field may begin with it."""
+
+_TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
+_KEYS: Final = ("version", "topic", "identity", "merge", "event_time", "checks", "owner", "partition_key", "audit")
+
+
+def require_form(declared: Any, name: str | None) -> None:
+    """Check the form of a record's `onepipe` attribute.
+
+    Raises:
+        DeclarationError: another form, or a version that this release does not know.
+    """
+    if not isinstance(declared, Mapping):
+        raise DeclarationError(f"the attribute {ATTRIBUTE!r} is an object", topic=name)
+    for key in declared:
+        if key not in _KEYS:
+            raise DeclarationError(f"unknown declaration {key!r}{nearest(key, _KEYS)}", topic=name)
+    version = declared.get("version", DECLARATION_VERSION)
+    if version != DECLARATION_VERSION:
+        remedy = "a newer release of onepipe wrote it; upgrade"
+        raise DeclarationError(f"the declaration has form version {version}", topic=name, remedy=remedy)
+    for key in ("topic", "event_time", "owner", "audit"):
+        if key in declared and not isinstance(declared[key], str):
+            raise DeclarationError(f"{key!r} is text", topic=name)
+    for key in ("identity", "partition_key"):
+        value = declared.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise DeclarationError(f"{key!r} is a list of field names", topic=name)
+    checks = declared.get("checks", {})
+    if not isinstance(checks, Mapping) or not all(isinstance(v, str) for v in checks.values()):
+        raise DeclarationError("'checks' is an object of expressions by name", topic=name)
+
+
+def require_valid(topic: Topic) -> None:
+    """Check a topic against its schema.
+
+    Raises:
+        DeclarationError: a name that is not a field, a type that cannot serve, a rule or check that is wrong; says
+            the nearest match or the remedy.
+    """
+    if not _TOPIC_NAME.match(topic.name) or topic.name in {".", ".."}:
+        raise DeclarationError(f"{topic.name!r} is not a topic name: 1 to 249 of letters, digits, '.', '_' and '-'")
+    if not isinstance(topic.schema.root, Record):
+        raise DeclarationError("a topic's schema is a record", topic=topic.name)
+    if topic.audit not in ("counted", "named"):
+        raise DeclarationError(f"audit is 'counted' or 'named', not {topic.audit!r}", topic=topic.name)
+    _require_names(topic)
+    _require_types(topic)
+    _require_merge(topic)
+    for field in topic.record.fields:
+        _require_field(topic, field)
+    _require_checks(topic)
+
+
+def _require_names(topic: Topic) -> None:
+    names = [field.name for field in topic.record.fields]
+    named: dict[str, Sequence[str]] = {
+        "identity": topic.identity,
+        "merge": topic.version_fields,
+        "event_time": (topic.event_time,) if topic.event_time else (),
+        "partition_key": topic.partition_key,
+    }
+    for what, fields in named.items():
+        _require_known(topic, what, fields, names)
+
+
+def _require_known(topic: Topic, what: str, fields: Sequence[str], names: Sequence[str]) -> None:
+    for name in fields:
+        if name not in names:
+            message = f"{what} names {name!r}, which is not a field{nearest(name, names)}"
+            raise DeclarationError(message, topic=topic.name)
+    if len(set(fields)) < len(fields):
+        raise DeclarationError(f"{what} names a field twice", topic=topic.name)
+
+
+def _require_types(topic: Topic) -> None:
+    for name in dict.fromkeys((*topic.identity, *topic.partition_key)):
+        node = topic.schema.resolve(topic.record.field(name).type)
+        require_identity_type(node, topic=topic.name, field=name)
+    if topic.event_time and not is_timestamp(value_type(topic.schema, topic.record.field(topic.event_time).type)):
+        remedy = "use an aware datetime: timestamp-micros or timestamp-millis"
+        raise DeclarationError(
+            "event_time is a timestamp field", topic=topic.name, field=topic.event_time, remedy=remedy
+        )
+
+
+def _require_merge(topic: Topic) -> None:
+    if topic.merge is None:
+        return
+    if topic.merge.name not in RECORD_POLICIES:
+        hint = nearest(topic.merge.name, RECORD_POLICIES)
+        raise DeclarationError(f"a record's merge policy is not {topic.merge.name!r}{hint}", topic=topic.name)
+    if not topic.identity:
+        remedy = "mark it: field(identity=True)"
+        raise DeclarationError("a merge policy needs an identity", topic=topic.name, remedy=remedy)
+    _require_ordered(topic, topic.merge)
+
+
+def _require_ordered(topic: Topic, merge: MergePolicy) -> None:
+    for name in merge.by:
+        if not is_ordered(value_type(topic.schema, topic.record.field(name).type)):
+            remedy = "use numbers, text, dates or times"
+            raise DeclarationError(
+                "values without an order make no version", topic=topic.name, field=name, remedy=remedy
+            )
+
+
+def _require_field(topic: Topic, field: Field) -> None:
+    if field.name.startswith(RESERVED_PREFIX):
+        message = f"names that begin with {RESERVED_PREFIX} are the lake's"
+        raise DeclarationError(message, topic=topic.name, field=field.name)
+    rules = FieldRules.of(field)
+    node = value_type(topic.schema, field.type)
+    for name, limit in rules.constraints.items():
+        if problem := _constraint_problem(name, limit, node):
+            raise DeclarationError(f"{name}: {problem}", topic=topic.name, field=field.name)
+    if rules.merge is not None:
+        _require_field_merge(topic, field, rules.merge)
+
+
+def _require_field_merge(topic: Topic, field: Field, merge: MergePolicy) -> None:
+    def refuse(message: str, remedy: str | None = None) -> DeclarationError:
+        return DeclarationError(message, topic=topic.name, field=field.name, remedy=remedy)
+
+    if topic.merge is None:
+        raise refuse("a field's merge policy needs one of the record", 'declare merge=latest("…")')
+    if field.name in topic.identity or field.name in topic.version_fields:
+        raise refuse("a field of the identity or version has no merge policy of its own")
+    _require_known(topic, f"merge of {field.name}", merge.by, [f.name for f in topic.record.fields])
+    _require_ordered(topic, merge)
+    if merge.name in POSITIONAL:
+        return
+    if merge.by:
+        raise refuse(f"{merge.name!r} combines values and has no version", "leave out the field names")
+    node = value_type(topic.schema, field.type)
+    if isinstance(node, Array):
+        node = attrs.evolve(node, items=topic.schema.resolve(node.items))
+    if not field_merge(merge.name).accepts(node):
+        raise refuse(f"{merge.name!r} cannot combine values of type {_kind(node)}")
+
+
+def _require_checks(topic: Topic) -> None:
+    if not topic.checks and not any(FieldRules.of(field).constraints for field in topic.record.fields):
+        return
+    from onepipe.checks import constraint_checks, parse_check  # the grammar is loaded where there is something to parse
+
+    for name, text in {**constraint_checks(topic.record), **topic.checks}.items():
+        try:
+            parse_check(text, topic.schema)
+        except CheckError as error:
+            raise CheckError(f"check {name!r}: {error.message}", topic=topic.name, remedy=error.remedy) from error
+
+
+def _kind(node: Node) -> str:
+    if isinstance(node, Primitive):
+        return node.logical.name if node.logical else node.name
+    return type(node).__name__.lower()
+
+
+_LIMITS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "date": dt.date.fromisoformat,
+    "time": dt.time.fromisoformat,
+    "timestamp": dt.datetime.fromisoformat,
+    "local": dt.datetime.fromisoformat,
+    "decimal": Decimal,
+}
+
+
+def _constraint_problem(name: str, limit: Any, node: Node) -> str | None:
+    """What is wrong with a constraint on a type, or None."""
+    kind = _kind(node)
+    if name in BOUNDS:
+        return _bound_problem(limit, kind)
+    if name in LENGTHS:
+        if kind not in ("string", "bytes"):
+            return f"a {kind} has no length"
+        return None if type(limit) is int and limit >= 0 else "a length is an integer from 0"
+    if kind != "string":
+        return f"a {kind} matches no pattern"
+    return None if isinstance(limit, str) else "a pattern is text"
+
+
+def _bound_problem(limit: Any, kind: str) -> str | None:
+    if kind in ("int", "long", "float", "double"):
+        return None if type(limit) in (int, float) else "a number is wanted"
+    convert = _LIMITS.get(kind.split("-")[0])
+    if convert is None:
+        return f"values of type {kind} have no bounds"
+    if kind == "decimal" and type(limit) is int:
+        return None
+    try:
+        value = convert(limit) if isinstance(limit, str) else None
+    except (ValueError, InvalidOperation):
+        value = None
+    if value is None:
+        return f"the text of a {kind} is wanted"
+    if isinstance(value, dt.datetime) and (value.utcoffset() is None) is not kind.startswith("local"):
+        return "a timestamp's limit needs a timezone, a local timestamp's has none"
+    return None
