@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from onepipe.errors import CheckError, DeclarationError, nearest
+from onepipe.errors import DeclarationError, nearest
 from onepipe.identity import require_identity_type
 from onepipe.merge import POSITIONAL, RECORD_POLICIES, MergePolicy, field_merge, is_ordered
-from onepipe.rules import ATTRIBUTE, BOUNDS, LENGTHS, FieldRules, is_timestamp, value_type
+from onepipe.rules import ATTRIBUTE, FieldRules, is_timestamp, value_type
 from onepipe.schema.model import Array, Field, Node, Primitive, Record
 
 if TYPE_CHECKING:
@@ -135,10 +133,6 @@ def _require_field(topic: Topic, field: Field) -> None:
         message = f"names that begin with {RESERVED_PREFIX} are the lake's"
         raise DeclarationError(message, topic=topic.name, field=field.name)
     rules = FieldRules.of(field)
-    node = value_type(topic.schema, field.type)
-    for name, limit in rules.constraints.items():
-        if problem := _constraint_problem(name, limit, node):
-            raise DeclarationError(f"{name}: {problem}", topic=topic.name, field=field.name)
     if rules.merge is not None:
         _require_field_merge(topic, field, rules.merge)
 
@@ -167,58 +161,16 @@ def _require_field_merge(topic: Topic, field: Field, merge: MergePolicy) -> None
 def _require_checks(topic: Topic) -> None:
     if not topic.checks and not any(FieldRules.of(field).constraints for field in topic.record.fields):
         return
-    from onepipe.checks import constraint_checks, parse_check  # the grammar is loaded where there is something to parse
+    from onepipe.checks import topic_checks  # the grammar is loaded only where there is something to parse
 
-    for name, text in {**constraint_checks(topic.record), **topic.checks}.items():
-        try:
-            parse_check(text, topic.schema)
-        except CheckError as error:
-            raise CheckError(f"check {name!r}: {error.message}", topic=topic.name, remedy=error.remedy) from error
+    try:
+        topic_checks(topic)
+    except DeclarationError as error:
+        error.topic = topic.name
+        raise
 
 
 def _kind(node: Node) -> str:
     if isinstance(node, Primitive):
         return node.logical.name if node.logical else node.name
     return type(node).__name__.lower()
-
-
-_LIMITS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "date": dt.date.fromisoformat,
-    "time": dt.time.fromisoformat,
-    "timestamp": dt.datetime.fromisoformat,
-    "local": dt.datetime.fromisoformat,
-    "decimal": Decimal,
-}
-
-
-def _constraint_problem(name: str, limit: Any, node: Node) -> str | None:
-    """What is wrong with a constraint on a type, or None."""
-    kind = _kind(node)
-    if name in BOUNDS:
-        return _bound_problem(limit, kind)
-    if name in LENGTHS:
-        if kind not in ("string", "bytes"):
-            return f"a {kind} has no length"
-        return None if type(limit) is int and limit >= 0 else "a length is an integer from 0"
-    if kind != "string":
-        return f"a {kind} matches no pattern"
-    return None if isinstance(limit, str) else "a pattern is text"
-
-
-def _bound_problem(limit: Any, kind: str) -> str | None:
-    if kind in ("int", "long", "float", "double"):
-        return None if type(limit) in (int, float) else "a number is wanted"
-    convert = _LIMITS.get(kind.split("-")[0])
-    if convert is None:
-        return f"values of type {kind} have no bounds"
-    if kind == "decimal" and type(limit) is int:
-        return None
-    try:
-        value = convert(limit) if isinstance(limit, str) else None
-    except (ValueError, InvalidOperation):
-        value = None
-    if value is None:
-        return f"the text of a {kind} is wanted"
-    if isinstance(value, dt.datetime) and (value.utcoffset() is None) is not kind.startswith("local"):
-        return "a timestamp's limit needs a timezone, a local timestamp's has none"
-    return None

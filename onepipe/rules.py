@@ -15,14 +15,8 @@ from onepipe.schema.model import Field, Node, Primitive, Schema, Union
 ATTRIBUTE: Final = "onepipe"
 """Name of the attribute that carries the declaration inside a schema document."""
 
-BOUNDS: Final = ("ge", "gt", "le", "lt")
-"""Constraints on values that have an order."""
-
-LENGTHS: Final = ("min_length", "max_length")
-"""Constraints on the length of text (characters) and bytes."""
-
-CONSTRAINTS: Final = (*BOUNDS, *LENGTHS, "pattern")
-"""Every constraint of a field."""
+CONSTRAINTS: Final = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
+"""Every constraint of a field; `onepipe.checks` says what each means."""
 
 _KEYS: Final = (*CONSTRAINTS, "sensitivity", "merge")
 
