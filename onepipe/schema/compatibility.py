@@ -98,7 +98,7 @@ class Problem:
     mend: str
 
     def __str__(self) -> str:
-        text = f"{self.message}; mend: {self.mend}"
+        text = f"{self.message} ({self.mend})"
         return f"{self.field}: {text}" if self.field else text
 
 

@@ -323,8 +323,8 @@ def test_transitive_levels_look_at_every_earlier_schema_and_the_others_at_the_la
     (problem,) = check(Level.BACKWARD_TRANSITIVE, third, [first, second], ["version 1", "version 2"])
     assert (problem.kind, problem.field) == (Kind.TYPE_MISMATCH, "a")
     assert str(problem) == (
-        "a: version 1 writes int, which the new schema cannot read as string; mend: keep the type int, or a type it "
-        "can be read as; another type is a new field with a default"
+        "a: version 1 writes int, which the new schema cannot read as string (keep the type int, or a type it can be "
+        "read as; another type is a new field with a default)"
     )
 
 
@@ -338,8 +338,8 @@ def test_a_problem_shared_by_several_versions_is_told_once_against_the_latest():
 def test_a_forward_mend_speaks_of_the_new_schema():
     (problem,) = check(Level.FORWARD, record(), [record(field("a", "int"))], ["version 7"])
     assert str(problem) == (
-        "a: the new schema has no such field, and version 7 no default for it; mend: keep the field; before it goes, "
-        "the readers' schema must have a default for it"
+        "a: the new schema has no such field, and version 7 no default for it (keep the field; before it goes, the "
+        "readers' schema must have a default for it)"
     )
 
 

@@ -1,0 +1,63 @@
+"""Opening a database for the SQL store: which URLs, and how SQLite is made safe for several processes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from onepipe.errors import ConfigurationError, MissingDependency
+
+BUSY_TIMEOUT: Final = 30.0
+"""Seconds a step waits for others' steps on a SQLite file."""
+
+WRITES: Final = "onepipe_writes"
+"""Execution option of transactions that write: on SQLite they take the write lock as they begin."""
+
+_DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
+"""The driver of a URL that names none."""
+
+
+def open_engine(url: str, busy_timeout: float) -> sa.Engine:
+    """An engine for a SQLite file or a PostgreSQL database; connects when it is first used.
+
+    Raises:
+        ConfigurationError: another database, not a URL, or SQLite without a file.
+        MissingDependency: the database's driver is not installed.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise ConfigurationError("the registry's URL is not of the form sqlite:///path or postgresql://…") from error
+    database = parsed.drivername.partition("+")[0]
+    if database not in _DRIVERS:
+        raise ConfigurationError(f"a registry is kept in SQLite or PostgreSQL, not in {database!r}")
+    if parsed.drivername == database:
+        parsed = parsed.set(drivername=_DRIVERS[database])
+    if database == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigurationError("a SQLite registry needs a file", remedy="sqlite:///path, or memory:// for none")
+    settings: dict[str, Any] = {"connect_args": {"timeout": busy_timeout}} if database == "sqlite" else {}
+    try:
+        engine = sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=database != "sqlite", **settings)
+    except ModuleNotFoundError as error:
+        remedy = f"pip install {error.name}"
+        raise MissingDependency(f"the database driver {error.name} is not installed", remedy=remedy) from error
+    except (sa.exc.NoSuchModuleError, sa.exc.ArgumentError) as error:
+        raise ConfigurationError(f"there is no database driver {parsed.drivername!r}") from error
+    if database == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Readers beside one writer, acknowledged means on disk, keys are kept; transactions begin where we say."""
+    connection.isolation_level = None
+    for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """Begin; a writer takes the lock at once, for a reader that wants to write later may not wait for it."""
+    writes = connection.get_execution_options().get(WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
