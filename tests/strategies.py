@@ -102,9 +102,13 @@ class _Builder:
     def pick(self, *choices: Any) -> Any:
         return self.draw(st.sampled_from(choices))
 
-    def type(self, depth: int, space: str, *, guarded: bool = False) -> Any:
-        """A type's document; `guarded` where a record may hold itself, since its values can end there."""
-        kinds = ["primitive", "primitive", "enum", "fixed"]
+    def type(self, depth: int, space: str, *, guarded: bool = False, nullable: bool = True) -> Any:
+        """A type's document.
+
+        `guarded` says that a record may hold itself here, since its values can end here; `nullable` that the type may
+        be null or a union.
+        """
+        kinds = ["primitive", "primitive", "enum", "fixed"] if nullable else ["not_null", "not_null", "enum", "fixed"]
         if self.options.logical:
             kinds += ["logical", "logical", "decimal", "fixed_logical"]
         if self.reachable(self.closed, space):
@@ -112,11 +116,15 @@ class _Builder:
         if guarded and self.options.recursive and self.reachable(self.open, space):
             kinds.append("enclosing")
         if depth > 0:
-            kinds += ["array", "map", "record", "optional", "optional", *(["union"] if self.options.unions else [])]
+            kinds += ["array", "map", "record"]
+            kinds += ["optional", "optional", *(["union"] if self.options.unions else [])] if nullable else []
         return getattr(self, self.pick(*kinds))(depth, space)
 
     def primitive(self, _depth: int, _space: str) -> Any:
         return self.pick(*_PRIMITIVES)
+
+    def not_null(self, _depth: int, _space: str) -> Any:
+        return self.pick(*_PRIMITIVES[1:])
 
     def logical(self, _depth: int, _space: str) -> Any:
         name, base = self.pick(*_LOGICAL)
@@ -166,10 +174,8 @@ class _Builder:
         return {"type": "map", "values": self.type(depth - 1, space, guarded=True)}
 
     def optional(self, depth: int, space: str) -> Any:
-        inner = self.type(0 if depth < 2 else depth - 1, space, guarded=True)
-        while inner == "null" or isinstance(inner, list):
-            inner = self.primitive(0, space)
-        return self.draw(st.permutations(["null", inner]))
+        inner = self.type(depth - 1, space, guarded=True, nullable=False)
+        return self.draw(st.sampled_from((["null", inner], [inner, "null"])))
 
     @staticmethod
     def reachable(names: list[str], space: str) -> list[str]:
@@ -378,7 +384,7 @@ def plain(schema: Schema, value: Any, node: Node | None = None) -> Any:
 
 
 def base(schema: Schema, value: Any, node: Node | None = None) -> Any:
-    """A drawn value in Avro's base form; unions as pairs `(branch name, value)` wherever two or more are not null."""
+    """A drawn value in Avro's base form; of unions as pairs `(branch name, value)`, null alone as None."""
     node = schema.resolve(schema.root if node is None else node)
     match node:
         case Record(fields=fields):
@@ -390,7 +396,7 @@ def base(schema: Schema, value: Any, node: Node | None = None) -> Any:
         case Union():
             branch, inner_value = _branch(schema, node, value)
             converted = base(schema, inner_value, branch)
-            return converted if node.nullable is not None else (branch_name(branch), converted)
+            return None if converted is None else (branch_name(branch), converted)
         case _:
             return to_base(node, value)  # type: ignore[arg-type]  # only leaves are left
 

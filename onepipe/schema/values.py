@@ -14,8 +14,9 @@ import enum
 import numbers
 import operator
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, Inexact
+from functools import partial
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -32,6 +33,7 @@ INTEGER_RANGES: Final = {"int": (-(1 << 31), (1 << 31) - 1), "long": (-(1 << 63)
 
 _DURATION: Final = struct.Struct("<III")
 _FLOAT: Final = struct.Struct("<f")
+_SYMBOLS_SHOWN: Final = 20
 _MAX_UINT32: Final = (1 << 32) - 1
 _DAY_MICROS: Final = 86_400_000_000
 _EXACT: Final = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
@@ -86,6 +88,24 @@ def to_base(node: Leaf, value: Any) -> Any:
         InvalidRecord: another type, out of range, or not exactly representable; the one fault names no field.
     """
     return _TO_BASE[kind_of(node)](node, value)
+
+
+def converter(node: Leaf, classes: Mapping[str, type]) -> Callable[[Any], Any]:
+    """The function from logical to base values of a type; an enum with a class takes only that class's members.
+
+    The function raises InvalidRecord as `to_base` does.
+    """
+    convert = partial(_TO_BASE[kind_of(node)], node)
+    cls = classes.get(node.name) if isinstance(node, Enum) else None
+    if cls is None:
+        return convert
+
+    def convert_member(value: Any) -> Any:
+        if isinstance(value, enum.Enum) and not isinstance(value, cls):
+            raise wrong_type(cls.__name__, value)
+        return convert(value)
+
+    return convert_member
 
 
 def from_base(node: Leaf, base: Any) -> Any:
@@ -150,7 +170,7 @@ def symbol_of(value: Any) -> str:
     if isinstance(value, enum.Enum):
         return next(symbol for symbol, member in enum_symbols(type(value)).items() if member is value)
     if isinstance(value, str):
-        return str(value)
+        return value
     raise wrong_type("a symbol", value)
 
 
@@ -204,13 +224,12 @@ def _exact_float(node: Leaf, value: numbers.Rational) -> float:
 
 
 def _string(_node: Leaf, value: Any) -> str:
-    if not isinstance(value, str) or isinstance(value, enum.Enum):
+    if not isinstance(value, str):
         raise wrong_type("text", value)
     try:
-        value.encode()
+        return str.encode(value).decode()
     except UnicodeEncodeError:
         raise misfit("text", "a lone surrogate is not text") from None
-    return str(value)
 
 
 def _bytes(_node: Leaf, value: Any) -> bytes:
@@ -229,7 +248,8 @@ def _fixed(node: Leaf, value: Any) -> bytes:
 def _enum(node: Leaf, value: Any) -> str:
     symbol = symbol_of(value)
     if isinstance(node, Enum) and symbol not in node.symbols:
-        raise misfit("symbol", f"not a symbol of {node.name}{nearest('', node.symbols)}")
+        known = nearest("", node.symbols) if len(node.symbols) <= _SYMBOLS_SHOWN else ""
+        raise misfit("symbol", f"not a symbol of {node.name}{known}")
     return symbol
 
 
