@@ -195,7 +195,7 @@ class Verdict:
         return text_report(self)
 
     def _repr_html_(self) -> str:
-        from onepipe.audit.report import html_report
+        from onepipe.audit.report_html import html_report
 
         return html_report(self)
 

@@ -1,0 +1,260 @@
+"""Row by row: where sums disagree, the rows of a partition are compared with the evidence, and each fault is named.
+
+Works on one engine with these relations, all of the partitions that were opened:
+
+    audited    the rows of raw files: place, row number, epoch, sequence, digest lanes, check, key
+    vouched    what writers vouch for: place, epoch, sequence_end, last_offset
+    excused    intervals of sequences that writers know to be failed or indeterminate
+    manifest   what writers name, where the topic is audited by name: place, epoch, sequence, offset, key, digest lanes
+    archived   by place, the offset up to which the log was archived
+    damaged    row numbers whose columns or digest contradict their body, and how
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import pyarrow as pa
+
+from onepipe.audit.verdict import Kind
+from onepipe.lake import columns as c
+from onepipe.lake.engine import Engine, numbered_files
+
+if TYPE_CHECKING:
+    from onepipe.audit.inventory import Place, RawFile
+    from onepipe.audit.vouched import Stream, Vouched
+
+_SELECTED: Final = (
+    (c.LOG, "log"),
+    (c.PARTITION, "part"),
+    (c.OFFSET, "pos"),
+    (c.EPOCH, "epoch"),
+    (c.SEQUENCE, "seq"),
+    (c.DIGEST_HI, "hi"),
+    (c.DIGEST_LO, "lo"),
+    (c.EXPECTED, "expected"),
+    (c.KEY, "key"),
+    (c.IDENTITY, "identity"),
+    (c.ERROR, "error"),
+)
+_FILE_BITS: Final = 40
+_PLACE: Final = "log, part"
+_STREAM: Final = "log, part, epoch"
+_SEQUENCE: Final = "log, part, epoch, seq"
+
+
+@attrs.frozen
+class RowFault:
+    """A row that differs from the evidence.
+
+    Attributes:
+        kind: lost, repeated or altered.
+        log: identity of the log.
+        partition: number of the partition.
+        offset: where it is, or was; None where no evidence tells.
+        epoch: its writer.
+        sequence: its number among the writer's records.
+        key: its identity key, where known.
+        file: number of the raw file that holds it, in the order given; None where none does.
+        row: number of the row among the audited ones; None where it is lost.
+        hi: first lane of the digest it should have, where known.
+        lo: second lane.
+        detail: what differs.
+    """
+
+    kind: Kind
+    log: str
+    partition: int
+    offset: int | None
+    epoch: bytes | None
+    sequence: int | None
+    key: bytes | None
+    file: int | None
+    row: int | None
+    hi: int | None
+    lo: int | None
+    detail: str
+
+
+class RowAudit:
+    """The rows of some partitions of a raw table, compared with the evidence."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        files: Sequence[RawFile],
+        streams: Mapping[Stream, Vouched],
+        archived: Mapping[Place, int],
+        manifest: pa.Table | None,
+        damaged: pa.Table,
+    ) -> None:
+        """Load the rows.
+
+        Args:
+            engine: over the lake's folder.
+            files: readable raw files of the partitions.
+            streams: what writers vouch for in them.
+            archived: by place, the offset up to which the log was archived.
+            manifest: what writers name; None where the topic is not audited by name.
+            damaged: columns row and detail.
+        """
+        self._engine = engine
+        self._named = manifest is not None
+        engine.register("vouched_arrow", _streams_table(streams))
+        engine.register("excused_arrow", _excused_table(streams))
+        engine.register("archived_arrow", _archived_table(archived))
+        engine.register("manifest_arrow", manifest if manifest is not None else _MANIFEST.empty_table())
+        engine.register("damaged_arrow", damaged)
+        for name in ("vouched", "excused", "archived", "damaged"):
+            engine.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM {name}_arrow", "loading evidence")
+        engine.execute("CREATE TEMP TABLE manifest AS SELECT DISTINCT * FROM manifest_arrow", "loading manifests")
+        engine.execute(f"CREATE TEMP TABLE audited AS {_audited(files)}", "reading raw rows")
+
+    def faults(self) -> list[RowFault]:
+        """Every row that is lost, repeated or altered, in order of place and offset."""
+        found = [*self._query(Kind.REPEATED, _REPEATED), *self._query(Kind.ALTERED, _ALTERED), *self._lost()]
+        return sorted(found, key=lambda f: (f.log, f.partition, -1 if f.offset is None else f.offset, f.kind))
+
+    def in_flight(self) -> int:
+        """Acknowledged records beyond what was archived."""
+        return int(self._engine.row(f"SELECT count(*) FROM ({_MISSING}) WHERE in_flight", "counting in flight")[0])
+
+    def hours(self) -> dict[int, int]:
+        """Rows of known writers by hours since 1970 of the message's time."""
+        sql = f"SELECT hour, count(*) AS rows FROM audited SEMI JOIN vouched USING ({_STREAM}) GROUP BY hour"
+        table = self._engine.table(sql, "counting hours")
+        return dict(zip(table["hour"].to_pylist(), table["rows"].to_pylist(), strict=True))
+
+    def _lost(self) -> list[RowFault]:
+        return self._query(Kind.LOST, f"SELECT * FROM ({_MISSING}) WHERE NOT in_flight")
+
+    def _query(self, kind: Kind, sql: str) -> list[RowFault]:
+        rows: list[dict[str, Any]] = self._engine.table(sql, "comparing rows with the evidence").to_pylist()
+        return [
+            RowFault(
+                kind,
+                row["log"],
+                row["part"],
+                row["pos"],
+                row["epoch"],
+                row["seq"],
+                row["key"],
+                None if row["row"] is None else row["row"] >> _FILE_BITS,
+                row["row"],
+                row["hi"],
+                row["lo"],
+                row["detail"],
+            )
+            for row in rows
+        ]
+
+
+def _audited(files: Sequence[RawFile]) -> str:
+    columns = ", ".join(f"{name} AS {short}" for name, short in _SELECTED)
+    hour = f"epoch_us({c.TIMESTAMP}) // 3600000000 AS hour"
+    if not files:
+        return f"SELECT {columns}, {hour}, _op_row AS row FROM {numbered_files([], _READ)}"
+    return f"SELECT {columns}, {hour}, _op_row AS row FROM {numbered_files([file.uri for file in files], _READ)}"
+
+
+_READ: Final = pa.schema([c.RAW_COLUMNS.field(name) for name in (*(name for name, _ in _SELECTED), c.TIMESTAMP)])
+
+# A copy of a record is a second row of one writer's sequence. The first one, by offset, is the record itself; of two at
+# one offset, the one that is told by its body to be whole.
+_REPEATED: Final = f"""
+    SELECT log, part, pos, epoch, seq, coalesce(m.key, a.key) AS key, row, a.hi AS hi, a.lo AS lo,
+           'first seen at offset ' || first_pos AS detail
+    FROM (
+        SELECT *, row_number() OVER same AS copy, first_value(pos) OVER same AS first_pos
+        FROM (SELECT * FROM audited WHERE epoch IS NOT NULL) LEFT JOIN (SELECT row, detail FROM damaged) USING (row)
+        WINDOW same AS (PARTITION BY {_SEQUENCE} ORDER BY pos, detail IS NOT NULL, row)
+    ) a
+    LEFT JOIN (SELECT {_SEQUENCE}, key FROM manifest) m USING ({_SEQUENCE})
+    WHERE copy > 1
+"""
+
+_ALTERED: Final = f"""
+    SELECT log, part, pos, epoch, seq, coalesce(m.key, a.key) AS key, row, m.hi AS hi, m.lo AS lo,
+           coalesce(d.detail, 'its bytes are not those that were published') AS detail
+    FROM audited a
+    LEFT JOIN manifest m USING ({_SEQUENCE})
+    LEFT JOIN damaged d USING (row)
+    WHERE a.expected IS NOT NULL OR d.detail IS NOT NULL OR (m.hi IS NOT NULL AND (m.hi, m.lo) <> (a.hi, a.lo))
+"""
+
+# A sequence that no row has is lost, unless its writer knows that it failed, or it lies beyond what was archived: by
+# its offset where a manifest tells it, else by the rows of the same writer around it.
+_MISSING: Final = f"""
+    WITH promised AS (SELECT {_STREAM}, last_offset, unnest(range(sequence_end)) AS seq FROM vouched),
+    absent AS (
+        SELECT p.* FROM promised p ANTI JOIN audited a USING ({_SEQUENCE})
+        WHERE NOT EXISTS (
+            SELECT 1 FROM excused x WHERE (x.log, x.part, x.epoch) = (p.log, p.part, p.epoch)
+            AND p.seq BETWEEN x.first AND x.last
+        )
+    ),
+    around AS (
+        SELECT {_SEQUENCE}, max(below.pos) AS low, min(above.pos) AS high
+        FROM absent
+        ASOF LEFT JOIN (SELECT {_SEQUENCE}, pos FROM audited) below
+            ON absent.log = below.log AND absent.part = below.part AND absent.epoch = below.epoch
+            AND absent.seq > below.seq
+        ASOF LEFT JOIN (SELECT {_SEQUENCE}, pos FROM audited) above
+            ON absent.log = above.log AND absent.part = above.part AND absent.epoch = above.epoch
+            AND absent.seq < above.seq
+        GROUP BY ALL
+    )
+    SELECT log, part, coalesce(m.pos, CASE WHEN high = low + 2 THEN low + 1 END) AS pos, epoch, seq, m.key AS key,
+           NULL::BIGINT AS row, m.hi AS hi, m.lo AS lo,
+           coalesce(m.pos, high, last_offset, 0) >= coalesce(next, 0) AND high IS NULL AS in_flight,
+           CASE WHEN m.pos IS NOT NULL OR high = low + 2 THEN ''
+                WHEN low IS NULL AND high IS NULL THEN 'no other record of its writer is there'
+                WHEN low IS NULL THEN 'before offset ' || high
+                WHEN high IS NULL THEN 'after offset ' || low
+                ELSE 'between offsets ' || low || ' and ' || high END AS detail
+    FROM absent
+    LEFT JOIN around USING ({_SEQUENCE})
+    LEFT JOIN manifest m USING ({_SEQUENCE})
+    LEFT JOIN archived USING ({_PLACE})
+"""
+
+_STREAM_FIELDS: Final = [("log", pa.string()), ("part", pa.int32()), ("epoch", pa.binary())]
+_VOUCHED: Final = pa.schema([*_STREAM_FIELDS, ("sequence_end", pa.int64()), ("last_offset", pa.int64())])
+_EXCUSED: Final = pa.schema([*_STREAM_FIELDS, ("first", pa.int64()), ("last", pa.int64())])
+_ARCHIVED: Final = pa.schema([("log", pa.string()), ("part", pa.int32()), ("next", pa.int64())])
+_MANIFEST: Final = pa.schema(
+    [
+        *_STREAM_FIELDS,
+        ("seq", pa.int64()),
+        ("pos", pa.int64()),
+        ("key", pa.binary()),
+        ("hi", pa.int64()),
+        ("lo", pa.int64()),
+    ]
+)
+
+
+def _streams_table(streams: Mapping[Stream, Vouched]) -> pa.Table:
+    rows = [(s.log, s.partition, s.epoch, v.sequence_end, v.last_offset) for s, v in streams.items()]
+    return _table(_VOUCHED, rows)
+
+
+def _excused_table(streams: Mapping[Stream, Vouched]) -> pa.Table:
+    rows = [
+        (s.log, s.partition, s.epoch, first, end - 1)
+        for s, v in streams.items()
+        for first, end in (*v.failed, *v.indeterminate)
+    ]
+    return _table(_EXCUSED, rows)
+
+
+def _archived_table(archived: Mapping[Place, int]) -> pa.Table:
+    return _table(_ARCHIVED, [(place.log, place.partition, offset) for place, offset in archived.items()])
+
+
+def _table(schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
