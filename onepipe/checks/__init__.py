@@ -1,0 +1,11 @@
+"""Validity rules: SQL boolean expressions of a small closed grammar, the same in Python and in the lake.
+
+A check is text in the schema document, so any language can follow it. It is parsed and typed where it is declared; the
+publisher runs it as generated Python, the lake as generated SQL. Its grammar and meaning: docs/reference/checks.md.
+"""
+
+from onepipe.checks.builder import Expression, col, lit
+from onepipe.checks.check import Check, parse_check
+from onepipe.checks.constraints import constraint_checks, topic_checks
+
+__all__ = ["Check", "Expression", "col", "constraint_checks", "lit", "parse_check", "topic_checks"]
