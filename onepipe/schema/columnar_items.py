@@ -1,0 +1,204 @@
+"""Readers of arrays and maps, in two passes: where each item begins, then all items of all bodies at once.
+
+The first pass goes over items one by one (the first of every body, the second of every body, …), unless all are of one
+width. The second has the items as lanes, in order, so that their array needs no sorting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import attrs
+import numpy as np
+import pyarrow as pa
+
+from onepipe.schema import limits
+from onepipe.schema.columnar_leaf import Slots
+from onepipe.schema.columnar_walk import Cursor
+
+if TYPE_CHECKING:
+    from onepipe.schema.columnar_read import Reader
+    from onepipe.schema.columnar_walk import Longs
+
+_TOO_MANY: Final = "more items than its bytes can hold"
+
+
+class Places(NamedTuple):
+    """Where items begin.
+
+    Attributes:
+        lanes: int64 by item, the lane of its array.
+        order: int64 by item, its number in the array.
+        starts: int64 by item, the position in the batch's data.
+    """
+
+    lanes: Longs
+    order: Longs
+    starts: Longs
+
+
+@attrs.frozen
+class Items:
+    """The items of an array, or the entries of a map.
+
+    Attributes:
+        reader: reads one item.
+    """
+
+    reader: Reader
+
+    def walk(self, cursor: Cursor) -> tuple[Longs, Longs]:
+        """Go over all blocks of an array in each lane.
+
+        Returns:
+            By lane the number of items, and where each item begins, lane after lane (nothing for items of no bytes).
+            Refused lanes have none.
+        """
+        counts = np.zeros(len(cursor), np.int64)
+        places: list[Places] = []
+        lanes = np.flatnonzero(~cursor.refused)
+        while len(lanes):
+            block = cursor.select(lanes)
+            count, limit = _head(block)
+            self._bound(block, count, counts[lanes])
+            count = np.where(block.refused, 0, count)
+            places.extend(
+                Places(lanes[place.lanes], place.order + counts[lanes][place.lanes], place.starts)
+                for place in self._places(block, count)
+            )
+            block.refuse((limit >= 0) & (block.pos != limit) & ~block.refused, block.pos, "a block of another size")
+            cursor.merge(lanes, block)
+            counts[lanes] += count
+            lanes = lanes[(count > 0) & ~block.refused]
+        return self._sorted(cursor, counts, places)
+
+    def read(self, cursor: Cursor) -> tuple[Longs, pa.Array]:
+        """Read an array in each lane: the number of items by lane, and the array of all items."""
+        counts, starts = self.walk(cursor)
+        total = int(counts.sum())
+        if self.reader.width == 0 and total:
+            one = self.reader.read(cursor.select(np.flatnonzero(counts)[:1]), Slots(1))
+            return counts, pa.repeat(one[0], total)
+        items = Cursor(cursor.bodies, np.repeat(cursor.rows, counts), starts, np.repeat(cursor.end, counts))
+        with cursor.bodies.within("[]"):
+            return counts, self.reader.read(items, Slots(total))
+
+    def _bound(self, block: Cursor, count: Longs, before: Longs) -> None:
+        """Refuse numbers of items that the rest of the body cannot hold, before anything is made for them."""
+        if self.reader.width == 0:
+            most = limits.MAX_ZERO_BYTE_ITEMS
+            message = f"more than {most} items that take no bytes"
+            block.refuse(count > most - before, block.pos, message)
+        else:
+            block.refuse(count > (block.end - block.pos) // (self.reader.width or 1), block.pos, _TOO_MANY)
+
+    def _places(self, block: Cursor, count: Longs) -> Iterator[Places]:
+        """Where the items of one block in each lane begin; the cursor goes to the block's end."""
+        width = self.reader.width
+        if width == 0:
+            return
+        if width is None:
+            yield from self._one_by_one(block, count)
+            return
+        lanes = np.repeat(np.arange(len(count)), count)
+        order = np.arange(len(lanes)) - np.repeat(np.cumsum(count) - count, count)
+        yield Places(lanes, order, block.pos[lanes] + order * width)
+        block.pos = block.pos + count * width
+
+    def _one_by_one(self, block: Cursor, count: Longs) -> Iterator[Places]:
+        lanes = np.flatnonzero(count)
+        number = 0
+        item = block.select(lanes)
+        while len(lanes):
+            yield Places(lanes, np.full(len(lanes), number), item.pos)
+            with block.bodies.within("[]"):
+                self.reader.skip(item)
+            number += 1
+            more = (count[lanes] > number) & ~item.refused
+            if not more.all():
+                block.merge(lanes[~more], item.select(np.flatnonzero(~more)))
+                item, lanes = item.select(np.flatnonzero(more)), lanes[more]
+
+    def _sorted(self, cursor: Cursor, counts: Longs, places: list[Places]) -> tuple[Longs, Longs]:
+        if cursor.bodies.damage:
+            counts = np.where(cursor.refused, 0, counts)
+            places = [Places(*(part[~cursor.refused[place.lanes]] for part in place)) for place in places]
+        starts = np.empty(0 if self.reader.width == 0 else int(counts.sum()), np.int64)
+        base = np.cumsum(counts) - counts
+        for place in places:
+            starts[base[place.lanes] + place.order] = place.starts
+        return counts, starts
+
+
+@attrs.frozen
+class List:
+    """Reads an array into a list."""
+
+    type: pa.ListType
+    items: Items
+    width: None = None
+
+    def read(self, cursor: Cursor, slots: Slots) -> pa.Array:
+        """Read an array in each lane."""
+        counts, items = self.items.read(cursor)
+        return slots.array(self.type, _offsets(counts, slots), children=[items])
+
+    def skip(self, cursor: Cursor) -> None:
+        """Go over an array in each lane."""
+        self.items.walk(cursor)
+
+
+@attrs.frozen
+class Map:
+    """Reads a map. Where a key stands more than once, its last value counts."""
+
+    type: pa.MapType
+    entries: Items
+    width: None = None
+
+    def read(self, cursor: Cursor, slots: Slots) -> pa.Array:
+        """Read a map in each lane."""
+        counts, entries = self.entries.read(cursor)
+        lanes = np.repeat(np.arange(len(counts)), counts)
+        kept = _last_of_each(lanes, entries.field(0))
+        if len(kept) < len(lanes):
+            counts, entries = np.bincount(lanes[kept], minlength=len(counts)), entries.take(pa.array(kept))
+        return slots.array(self.type, _offsets(counts, slots), children=[entries])
+
+    def skip(self, cursor: Cursor) -> None:
+        """Go over a map in each lane."""
+        self.entries.walk(cursor)
+
+
+def _head(block: Cursor) -> tuple[Longs, Longs]:
+    """Read the heads of blocks: by lane how many items, and where the block must end, -1 where it does not say."""
+    at = block.pos
+    count = block.long()
+    limit = np.full(len(count), -1)
+    sized = np.flatnonzero(count < 0)
+    if len(sized):
+        some = block.select(sized)
+        size = some.long()
+        some.refuse((size < 0) | (size > some.end - some.pos), at[sized], "a block of a size beyond the end")
+        limit[sized] = some.pos + size
+        block.merge(sized, some)
+        count = np.abs(count)
+        block.refuse(count < 0, at, _TOO_MANY)
+    return count, limit
+
+
+def _last_of_each(lanes: Longs, keys: pa.Array) -> Longs:
+    """Numbers of the entries that are the last of their lane and key, ascending."""
+    if not len(lanes):
+        return lanes
+    codes = keys.dictionary_encode().indices.to_numpy()
+    pairs = lanes * (int(codes.max()) + 1) + codes
+    _, back = np.unique(pairs[::-1], return_index=True)
+    return np.sort(len(lanes) - 1 - back)
+
+
+def _offsets(counts: Longs, slots: Slots) -> pa.Buffer:
+    offsets = np.zeros(slots.length + 1, np.int32)
+    np.cumsum(slots.spread(counts), out=offsets[1:])
+    return pa.py_buffer(offsets)
