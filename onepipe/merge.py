@@ -124,6 +124,11 @@ def order_key(value: Any) -> Any:
     return (math.isnan(value), 0.0 if math.isnan(value) else value) if isinstance(value, float) else value
 
 
+def _one_zero(value: Any) -> Any:
+    """The value, with one zero instead of two that are equal."""
+    return value + 0.0 if isinstance(value, float) else value
+
+
 def is_ordered(node: Node) -> bool:
     """Whether values of a type have one order in every engine: numbers, text, bytes, dates and times, uuids, booleans.
 
@@ -144,7 +149,8 @@ class _Extreme:
         return is_ordered(node)
 
     def combine(self, left: Any, right: Any) -> Any:
-        return max(left, right, key=order_key) if self.name == "max" else min(left, right, key=order_key)
+        pick = max if self.name == "max" else min
+        return _one_zero(pick(left, right, key=order_key))
 
     def sql(self, column: str) -> str:
         return f"{self.name}({column})"
@@ -160,7 +166,7 @@ class _Union:
         return isinstance(node, Array) and is_ordered(node.items)
 
     def combine(self, left: Any, right: Any) -> Any:
-        distinct = {order_key(item): item for item in (*left, *right)}
+        distinct = {order_key(item): _one_zero(item) for item in (*left, *right)}
         return [distinct[key] for key in sorted(distinct)]
 
     def sql(self, column: str) -> str:
