@@ -80,7 +80,9 @@ class MemoryPartition:
             BufferFull: the partition holds all it may.
         """
         topic, number, key, value, headers, timestamp = message
-        size = payload_bytes(key, value, headers)
+        size = (len(key) if key else 0) + (len(value) if value else 0)
+        for name, data in headers:  # not by payload_bytes: a call would cost a tenth of this method
+            size += len(name) + len(data)
         if size > self._max_bytes:
             raise too_large(topic, number, size, self._max_bytes)
         with self._lock:
