@@ -26,7 +26,7 @@ CHUNK_ROWS: Final = 16_384
 """Bodies that are walked at once: enough to make numpy's cost per call small, few enough to stay in the cache."""
 
 CHUNK_BYTES: Final = 1 << 26
-"""Bytes that are walked at once, unless one value alone is larger."""
+"""Bytes that are walked at once, unless one value alone has more."""
 
 
 @attrs.frozen
@@ -114,14 +114,13 @@ def compile_columnar(writer: Schema, reader: Schema | None = None) -> ColumnarDe
 
 def _chunks(values: Sequence[bytes]) -> Iterator[tuple[int, int]]:
     """Ranges of values to walk at once."""
-    start = size = 0
-    for number, value in enumerate(values):
-        size += len(value)
-        if number > start and (number - start == CHUNK_ROWS or size > CHUNK_BYTES):
-            yield start, number
-            start, size = number, len(value)
-    if start < len(values):
-        yield start, len(values)
+    ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
+    start, before = 0, 0
+    while start < len(values):
+        fitting = int(np.searchsorted(ends, before + CHUNK_BYTES, side="right"))
+        stop = max(min(start + CHUNK_ROWS, fitting), start + 1)
+        yield start, stop
+        start, before = stop, int(ends[stop - 1])
 
 
 def _error(fault: Damage) -> DecodeError:

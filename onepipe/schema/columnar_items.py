@@ -48,8 +48,12 @@ class Items:
 
     reader: Reader
 
-    def walk(self, cursor: Cursor) -> tuple[Longs, Longs]:
+    def walk(self, cursor: Cursor, *, scouting: bool) -> tuple[Longs, Longs]:
         """Go over all blocks of an array in each lane.
+
+        Args:
+            cursor: the lanes.
+            scouting: whether the items themselves will be read, and are only skipped here to find where they begin.
 
         Returns:
             By lane the number of items, and where each item begins, lane after lane (nothing for items of no bytes).
@@ -61,11 +65,11 @@ class Items:
         while len(lanes):
             block = cursor.select(lanes)
             count, limit = _head(block)
-            self._bound(block, count, counts[lanes])
+            self._bound(block, count)
             count = np.where(block.refused, 0, count)
             places.extend(
                 Places(lanes[place.lanes], place.order + counts[lanes][place.lanes], place.starts)
-                for place in self._places(block, count)
+                for place in self._places(block, count, scouting)
             )
             block.refuse((limit >= 0) & (block.pos != limit) & ~block.refused, block.pos, "a block of another size")
             cursor.merge(lanes, block)
@@ -75,7 +79,7 @@ class Items:
 
     def read(self, cursor: Cursor) -> tuple[Longs, pa.Array]:
         """Read an array in each lane: the number of items by lane, and the array of all items."""
-        counts, starts = self.walk(cursor)
+        counts, starts = self.walk(cursor, scouting=True)
         total = int(counts.sum())
         if self.reader.width == 0 and total:
             one = self.reader.read(cursor.select(np.flatnonzero(counts)[:1]), Slots(1))
@@ -84,35 +88,39 @@ class Items:
         with cursor.bodies.within("[]"):
             return counts, self.reader.read(items, Slots(total))
 
-    def _bound(self, block: Cursor, count: Longs, before: Longs) -> None:
+    def _bound(self, block: Cursor, count: Longs) -> None:
         """Refuse numbers of items that the rest of the body cannot hold, before anything is made for them."""
         if self.reader.width == 0:
             most = limits.MAX_ZERO_BYTE_ITEMS
             message = f"more than {most} items that take no bytes"
-            block.refuse(count > most - before, block.pos, message)
+            block.refuse(block.bodies.weightless(block.rows, np.minimum(count, most + 1)) > most, block.pos, message)
         else:
             block.refuse(count > (block.end - block.pos) // (self.reader.width or 1), block.pos, _TOO_MANY)
 
-    def _places(self, block: Cursor, count: Longs) -> Iterator[Places]:
+    def _places(self, block: Cursor, count: Longs, scouting: bool) -> Iterator[Places]:
         """Where the items of one block in each lane begin; the cursor goes to the block's end."""
         width = self.reader.width
         if width == 0:
             return
         if width is None:
-            yield from self._one_by_one(block, count)
+            yield from self._one_by_one(block, count, scouting)
             return
         lanes = np.repeat(np.arange(len(count)), count)
         order = np.arange(len(lanes)) - np.repeat(np.cumsum(count) - count, count)
-        yield Places(lanes, order, block.pos[lanes] + order * width)
+        item = block.select(lanes)
+        item.pos = item.pos + order * width
+        yield Places(lanes, order, item.pos)
+        if not scouting:
+            self.reader.skip(item)
         block.pos = block.pos + count * width
 
-    def _one_by_one(self, block: Cursor, count: Longs) -> Iterator[Places]:
+    def _one_by_one(self, block: Cursor, count: Longs, scouting: bool) -> Iterator[Places]:
         lanes = np.flatnonzero(count)
         number = 0
         item = block.select(lanes)
         while len(lanes):
             yield Places(lanes, np.full(len(lanes), number), item.pos)
-            with block.bodies.within("[]"):
+            with block.bodies.within("[]", scouting=scouting):
                 self.reader.skip(item)
             number += 1
             more = (count[lanes] > number) & ~item.refused
@@ -146,7 +154,7 @@ class List:
 
     def skip(self, cursor: Cursor) -> None:
         """Go over an array in each lane."""
-        self.items.walk(cursor)
+        self.items.walk(cursor, scouting=False)
 
 
 @attrs.frozen
@@ -168,7 +176,7 @@ class Map:
 
     def skip(self, cursor: Cursor) -> None:
         """Go over a map in each lane."""
-        self.entries.walk(cursor)
+        self.entries.walk(cursor, scouting=False)
 
 
 def _head(block: Cursor) -> tuple[Longs, Longs]:

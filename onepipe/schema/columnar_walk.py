@@ -88,6 +88,8 @@ class Bodies:
         self.damage: dict[int, Damage] = {}
         self._path: list[str] = []
         self._depth = 0
+        self._scouting = 0
+        self._weightless = np.zeros(len(values), np.int64)
 
     def cursor(self) -> Cursor:
         """A cursor at the start of every body."""
@@ -96,11 +98,20 @@ class Bodies:
         return cursor
 
     @contextmanager
-    def within(self, field: str) -> Iterator[None]:
-        """Note that what is read now belongs to a field, for the messages."""
+    def within(self, field: str, *, scouting: bool = False) -> Iterator[None]:
+        """Note that what is read now belongs to a field, for the messages; and whether it will be read once more."""
         self._path.append(field)
+        self._scouting += scouting
         yield
+        self._scouting -= scouting
         self._path.pop()
+
+    def weightless(self, rows: Longs, count: Longs) -> Longs:
+        """Count items that take no bytes: by lane, how many its body has had so far, these included."""
+        if not self._scouting:
+            np.add.at(self._weightless, rows, count)
+        total: Longs = self._weightless[rows]
+        return total
 
     @contextmanager
     def deeper(self) -> Iterator[int]:

@@ -98,11 +98,16 @@ def ordered(branches: tuple[Node, ...], first: Node | None) -> tuple[Node, ...]:
 
 @attrs.frozen
 class _Place:
-    """Where in which class an annotation stands."""
+    """Where an annotation stands: field of which class, and of which record by its full name."""
 
     owner: str
     field: FieldSource
-    space: str
+    record: str
+
+    @property
+    def space(self) -> str:
+        """The namespace of what is defined here."""
+        return self.record.rpartition(".")[0]
 
     def fail(self, message: str, remedy: str | None = None) -> DeclarationError:
         return DeclarationError(f"{self.owner}: {message}", field=self.field.name, remedy=remedy)
@@ -138,8 +143,7 @@ class _Derivation:
         source = declaration.source(nested=nested)
         name = full_name(source.name, source.namespace, space)
         self.claim(name, cls)
-        inner = name.rpartition(".")[0]
-        fields = tuple(self.field(f, _Place(cls.__qualname__, f, inner)) for f in source.fields)
+        fields = tuple(self.field(f, _Place(cls.__qualname__, f, name)) for f in source.fields)
         record = Record(name, fields, source.aliases, source.doc, source.attributes)
         self.names[name] = record
         return record
@@ -185,6 +189,8 @@ class _Derivation:
         annotation, inner = unwrap(annotation)
         marks = _Marks((*inner, *markers))
         node = self.attributed(self.unmarked(annotation, marks, place), marks)
+        if marks.take("branches"):  # a union of one
+            node = Union((node,))
         if marks.left:
             unused = ", ".join(marks.left)
             raise place.fail(f"{unused} does not apply to {_text(annotation)}")
@@ -249,7 +255,7 @@ class _Derivation:
     def anonymous(self, node: Enum | Fixed, marks: _Marks, place: _Place) -> Node:
         """A named type without Python class: named by its marker, else after the field; the same one again is it."""
         marker = marks.take("avro_name")
-        name = full_name(f"{place.owner.rpartition('.')[2]}_{place.field.name}", None, place.space)
+        name = f"{place.record}_{place.field.name}"
         aliases: tuple[str, ...] = ()
         if marker is not None:
             name = full_name(marker.name, marker.namespace, place.space)

@@ -10,6 +10,8 @@ from onepipe.schema.columnar import DecodedBatch, compile_columnar
 from onepipe.schema.model import Schema
 from onepipe.schema.varint import encode_long
 
+BOMB = limits.MAX_ZERO_BYTE_ITEMS + 1
+
 
 def record(*types: Any) -> Schema:
     fields = [{"name": f"f{number}", "type": type_} for number, type_ in enumerate(types)]
@@ -174,3 +176,11 @@ def test_nan_bits_survive() -> None:
     bits = struct.pack("<d", float("nan"))[:-2] + b"\xf8\x7f"
     batch = decode(record("double"), bits)
     assert batch.columns.column(0).buffers()[1].to_pybytes() == bits
+
+
+def test_items_that_take_no_bytes_are_counted_over_the_whole_body() -> None:
+    schema = record({"type": "array", "items": {"type": "array", "items": "null"}})
+    half = encode_long(limits.MAX_ZERO_BYTE_ITEMS // 2) + b"\0"
+    batch = decode(schema, b"\4" + half * 2 + b"\0", b"\6" + half * 2 + b"\2\0" + b"\0", b"\0")
+    assert set(batch.errors) == {1}
+    assert [len(held) for held in batch.columns.column(0).to_pylist()[0]] == [limits.MAX_ZERO_BYTE_ITEMS // 2] * 2

@@ -13,7 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lake_values import encode_in_blocks, rows
-from strategies import base, values
+from strategies import base, schemas, values
 
 from onepipe.schema.columnar import compile_columnar
 from onepipe.schema.model import Schema
@@ -22,7 +22,7 @@ QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_
 
 
 def every_type() -> Schema:
-    """A record with a field of every type, alone, optional, and in an array; named types have names of their own."""
+    """A record with a field of every type; named types have names of their own."""
     fields: list[dict[str, Any]] = []
     for number, document in enumerate(EXAMPLES.values()):
         renamed = json.dumps(document).replace('"name": "', f'"name": "N{number}_')
@@ -60,3 +60,14 @@ def test_columns_of_every_type_come_back_from_parquet_delta_and_duckdb(data: st.
 def assert_same(table: pa.Table, columns: pa.RecordBatch) -> None:
     cast = table.cast(columns.schema).combine_chunks().to_batches()
     assert rows(cast[0]) == rows(columns)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=QUIET)
+@given(data=st.data())
+def test_columns_of_any_schema_come_back_from_parquet(data: st.DataObject) -> None:
+    schema = data.draw(schemas(ambiguous=True, recursive=False, defaults=False))
+    columns = batch_of(schema, data.draw(st.lists(values(schema), max_size=4)))
+    if columns.num_columns:
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_batches([columns]), sink)
+        assert_same(pq.read_table(pa.BufferReader(sink.getvalue())), columns)
