@@ -1,0 +1,39 @@
+"""The names with which classes declare topics, in one place."""
+
+from onepipe.merge import MergePolicy, first, latest, latest_non_null, maximum, minimum, union
+from onepipe.record import enumeration, field, record
+from onepipe.schema.markers import (
+    attributes,
+    avro_name,
+    branches,
+    decimal,
+    fixed,
+    float32,
+    int32,
+    local,
+    millis,
+)
+from onepipe.schema.values import Duration
+
+__all__ = [
+    "Duration",
+    "MergePolicy",
+    "attributes",
+    "avro_name",
+    "branches",
+    "decimal",
+    "enumeration",
+    "field",
+    "first",
+    "fixed",
+    "float32",
+    "int32",
+    "latest",
+    "latest_non_null",
+    "local",
+    "maximum",
+    "millis",
+    "minimum",
+    "record",
+    "union",
+]
