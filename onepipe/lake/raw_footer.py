@@ -25,7 +25,12 @@ from onepipe.lake.storage import Storage
 MAX_RUNS: Final = 4096
 """Most entries of `writers` in one footer; beyond, one entry a writer stands for all of its sequences in the file."""
 
+NO_HOUR: Final = "none"
+"""Stands in `hours` for rows without timestamp, or with one outside the years 1 to 9999."""
+
 HOUR_MICROSECONDS: Final = 3_600_000_000
+_UNTIMED: Final = 1 << 40
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _LOW: Final = np.uint64(0xFFFFFFFF)
 _HALF: Final = np.uint64(32)
 _BUCKET_SHIFT: Final = np.uint64(58)
@@ -78,7 +83,7 @@ class RawFooter:
         schemas: the documents of the schemas the rows were written with, by schema id.
         sums: the good rows by identity bucket (NO_BUCKET where the identity is not known).
         writers: the rows with audit header, quarantined ones too, by writer, in order of first appearance.
-        hours: all rows by the UTC hour of the message's timestamp, as "2013-01-01T10".
+        hours: all rows by the UTC hour of the message's timestamp, as "2013-01-01T10", or NO_HOUR.
     """
 
     topic: str
@@ -177,7 +182,9 @@ class Tally:
         self._runs: dict[str, list[Run]] = {}
         self._coarse = False
 
-    def add(self, *, hi: Int64s, lo: Int64s, good: Bools, identity: Int64s, identified: Bools, micros: Int64s) -> None:
+    def add(  # six columns of one table
+        self, *, hi: Int64s, lo: Int64s, good: Bools, identity: Int64s, identified: Bools, micros: Int64s, timed: Bools
+    ) -> None:
         """Count rows by bucket and hour; arrays of one length.
 
         Args:
@@ -186,15 +193,16 @@ class Tally:
             good: whether the row is not quarantined.
             identity: identity hashes, where `identified`.
             identified: whether the identity is known.
-            micros: message timestamps, microseconds since 1970.
+            micros: message timestamps, microseconds since 1970, where `timed`.
+            timed: whether the message has a timestamp.
         """
         self.rows += len(hi)
         self.quarantined += len(hi) - int(good.sum())
         buckets = np.where(identified, (identity.view(np.uint64) >> _BUCKET_SHIFT).astype(np.int64), NO_BUCKET)
         for bucket, sum_ in _sums(buckets[good], hi[good], lo[good]):
             self._sums[bucket] = self._sums.get(bucket, Sum()) + sum_
-        for hour, sum_ in _sums(micros // HOUR_MICROSECONDS, hi, lo):
-            name = f"{dt.datetime.fromtimestamp(hour * 3600, dt.UTC):%Y-%m-%dT%H}"
+        for hour, sum_ in _sums(np.where(timed, micros // HOUR_MICROSECONDS, _UNTIMED), hi, lo):
+            name = NO_HOUR if hour == _UNTIMED else (_EPOCH + dt.timedelta(hours=hour)).isoformat()[:13]
             self._hours[name] = self._hours.get(name, Sum()) + sum_
 
     def add_writer(self, epoch: str, sequences: Int64s, hi: Int64s, lo: Int64s) -> None:

@@ -422,7 +422,7 @@ def _delta_statistics(file: NewFile) -> str:
 
 def _json(value: Statistic) -> int | float | str:
     if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return value.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return value.isoformat() if isinstance(value, dt.date) else value
 
 

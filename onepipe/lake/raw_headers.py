@@ -1,0 +1,134 @@
+"""The headers of a batch of messages as columns.
+
+The audit header is unpacked into columns of its own and not kept twice: where a message's first header is a sound audit
+header, `_op_headers` holds only those behind it, and `message_headers` puts it back byte for byte. Anywhere else, or
+damaged, an audit header is a header like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from onepipe.audit.header import AUDIT_HEADER, HEADER_VERSION, pack
+from onepipe.lake.columns import HEADERS_TYPE
+from onepipe.lake.raw_footer import Bools, Int64s
+from onepipe.transport import Headers
+
+_PACKED: Final = np.dtype([("version", "u1"), ("epoch", "u1", 16), ("sequence", ">u8"), ("check", ">i8")])
+
+
+@attrs.frozen(eq=False)
+class AuditColumns:
+    """The audit headers of a batch.
+
+    Attributes:
+        present: by message, whether its first header is a sound audit header.
+        rows: numbers of the messages that have one, ascending.
+        epochs: uint8 of shape (len(rows), 16), the writer epochs.
+        sequences: int64 by row of `rows`.
+        checks: int64 by row of `rows`.
+    """
+
+    present: Bools
+    rows: npt.NDArray[np.intp]
+    epochs: npt.NDArray[np.uint8]
+    sequences: Int64s
+    checks: Int64s
+
+    def select(self, rows: npt.NDArray[np.intp]) -> AuditColumns:
+        """The audit headers of some of the messages, given by their numbers, ascending."""
+        present = self.present[rows]
+        places = np.searchsorted(self.rows, rows[present])
+        return AuditColumns(
+            present, np.flatnonzero(present), self.epochs[places], self.sequences[places], self.checks[places]
+        )
+
+
+def read_audit(headers: Sequence[Headers]) -> AuditColumns:
+    """Unpack the audit headers of a batch."""
+    values = [h[0][1] if h and h[0][0] == AUDIT_HEADER else b"" for h in headers]
+    present = np.fromiter(map(len, values), np.int64, len(values)) == _PACKED.itemsize
+    if not present.all():
+        values = [value for value in values if len(value) == _PACKED.itemsize]
+    packed = np.frombuffer(b"".join(values), _PACKED)
+    sound = (packed["version"] == HEADER_VERSION) & (packed["sequence"] < 1 << 63)
+    if not sound.all():
+        present[np.flatnonzero(present)[~sound]] = False
+        packed = packed[sound]
+    return AuditColumns(
+        present,
+        np.flatnonzero(present),
+        packed["epoch"],
+        packed["sequence"].astype(np.int64),
+        packed["check"].astype(np.int64),
+    )
+
+
+def header_array(headers: Sequence[Headers], audit: AuditColumns) -> pa.Array:
+    """The headers behind the audit header, or all where there is none, as an array of HEADERS_TYPE."""
+    counts = np.fromiter(map(len, headers), np.int32, len(headers)) - audit.present
+    offsets = np.zeros(len(headers) + 1, np.int32)
+    np.cumsum(counts, out=offsets[1:])
+    names: list[str] = []
+    values: list[bytes] = []
+    for row in np.flatnonzero(counts).tolist():
+        for name, value in headers[row][int(audit.present[row]) :]:
+            names.append(name)
+            values.append(value)
+    pairs = pa.StructArray.from_arrays(
+        [pa.array(names, pa.string()), pa.array(values, pa.binary())], fields=list(HEADERS_TYPE.value_type)
+    )
+    return pa.ListArray.from_arrays(pa.array(offsets), pairs, type=HEADERS_TYPE)
+
+
+def message_headers(headers: Headers, epoch: bytes | None, sequence: int | None, check: int | None) -> Headers:
+    """The headers of a raw row's message as they came.
+
+    Args:
+        headers: the row's `_op_headers`.
+        epoch: its `_op_epoch`; None where it has no audit header.
+        sequence: its `_op_sequence`.
+        check: its `_op_expected` where that is not null, else its `_op_digest_hi`.
+    """
+    if epoch is None or sequence is None or check is None:
+        return headers
+    return ((AUDIT_HEADER, pack(epoch, sequence, check)), *headers)
+
+
+def epoch_array(audit: AuditColumns) -> pa.Array:
+    """The writer epochs as a binary array, null where there is none."""
+    count = len(audit.rows)
+    offsets = np.arange(0, 16 * (count + 1), 16, dtype=np.int32)
+    data = np.ascontiguousarray(audit.epochs)
+    epochs = pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    return epochs if count == len(audit.present) else epochs.take(_places(audit))
+
+
+def spread(values: Int64s, audit: AuditColumns) -> pa.Array:
+    """An int64 array by message of values by row of `audit.rows`, null where there is none."""
+    array = pa.array(values)
+    return array if len(values) == len(audit.present) else array.take(_places(audit))
+
+
+def writers(audit: AuditColumns) -> list[tuple[str, npt.NDArray[np.intp]]]:
+    """Each writer epoch, hexadecimal, with the numbers of its rows within `audit.rows`, ascending."""
+    if not len(audit.rows):
+        return []
+    words = np.ascontiguousarray(audit.epochs).view(np.uint64)
+    if (words == words[0]).all():
+        return [(audit.epochs[0].tobytes().hex(), np.arange(len(words)))]
+    _, first, codes = np.unique(words, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return [(audit.epochs[first[code]].tobytes().hex(), np.flatnonzero(codes == code)) for code in order]
+
+
+def _places(audit: AuditColumns) -> pa.Array:
+    """By message, where it stands in `audit.rows`; null where it does not."""
+    places = np.cumsum(audit.present) - 1
+    return pa.array(places, mask=~audit.present)
