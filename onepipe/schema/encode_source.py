@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import struct
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NoReturn, cast
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from onepipe.schema.values import (
 )
 from onepipe.schema.varint import LAST, LENGTHS, MORE, SMALL, encode_long
 
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _DEEPEST: Final = 8
 """Blocks within one function; Python allows 20 nested loops and 100 indents."""
 
@@ -117,24 +119,29 @@ class EncoderSource:
             with self.source.function(f"def {name}(value, depth):"):
                 with self.source.block(f"if depth >= {limits.MAX_DEPTH}:"):
                     self.source.line("unfit()")
-                _, parts = self.fields(node, "value", "depth + 1")
-                self.source.line(f"return {joined(parts)}")
+                self.source.line(f"return {joined(self.fields(node, 'value', 'depth + 1'))}")
         return self._records[node.name]
 
-    def fields(self, node: Record, record: str, depth: str) -> tuple[dict[str, str], list[str]]:
+    def fields(self, node: Record, record: str, depth: str, kept: Mapping[str, str] = _NOTHING) -> list[str]:
         """Write the statements that read and encode a record's fields.
 
+        Args:
+            node: the record's type.
+            record: a local variable that holds the record; may be assigned to.
+            depth: expression of the number of records its fields are inside of.
+            kept: by field, the local variable that is to hold its logical value.
+
         Returns:
-            The local variable that holds each field's value as it was given, and the expressions of the bytes.
+            Expressions whose values, joined, are the record's bytes.
         """
         reads = self._attributes(node, record) if node.name in self._classes else self._items(node, record)
-        given = {field.name: self.source.fresh("field") for field in node.fields}
-        for field in node.fields:
-            self.source.line(f"{given[field.name]} = {reads[field.name]}")
         parts: list[str] = []
         for field in node.fields:
-            parts += self.value(field.type, given[field.name], depth)
-        return given, parts
+            value = self.source.fresh("field")
+            target = f"{kept[field.name]} = {value}" if field.name in kept else value
+            self.source.line(f"{target} = {reads[field.name]}")
+            parts += self.value(field.type, value, depth)
+        return parts
 
     def _attributes(self, node: Record, record: str) -> dict[str, str]:
         cls = self.source.bind("cls", self._classes[node.name])

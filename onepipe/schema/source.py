@@ -6,7 +6,7 @@ schema, however hostile, can say what is executed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from keyword import iskeyword
 from typing import Any, Final
@@ -63,6 +63,10 @@ class Source:
             self._names[id(value)] = name = self.fresh(hint)
             self._bound[name] = value
         return self._names[id(value)]
+
+    def define(self, values: Mapping[str, Any]) -> None:
+        """Let names that others have made stand for values."""
+        self._bound.update(values)
 
     def text(self) -> str:
         """The source of all functions written so far."""
