@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import sqlite3
+import time
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -45,16 +49,31 @@ def open_engine(url: str, busy_timeout: float) -> sa.Engine:
     except (sa.exc.NoSuchModuleError, sa.exc.ArgumentError) as error:
         raise ConfigurationError(f"there is no database driver {parsed.drivername!r}") from error
     if database == "sqlite":
-        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "connect", partial(_prepare_sqlite, busy_timeout))
         sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(busy_timeout: float, connection: Any, _record: object) -> None:
     """Readers beside one writer, acknowledged means on disk, keys are kept; transactions begin where we say."""
     connection.isolation_level = None
-    for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    _write_ahead(connection, busy_timeout)
+    for setting in ("synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {setting}")
+
+
+def _write_ahead(connection: Any, busy_timeout: float) -> None:
+    """Turn the write-ahead log on. SQLite's own timeout does not cover this step, so it is tried again here."""
+    deadline = time.monotonic() + busy_timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 (spreads the attempts, guards nothing)
+        else:
+            return
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

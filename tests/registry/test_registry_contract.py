@@ -20,3 +20,10 @@ class TestSQLiteRegistry(RegistryContract):
     def registry(self, tmp_path):
         with open_registry(f"sqlite:///{tmp_path}/registry.db") as registry:
             yield registry
+
+
+class TestPostgreSQLRegistry(RegistryContract):
+    @pytest.fixture
+    def registry(self, postgresql_url):
+        with open_registry(postgresql_url) as registry:
+            yield registry
