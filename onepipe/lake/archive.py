@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
@@ -35,6 +36,8 @@ _MESSAGE_BYTES: Final = 512
 """Bytes that a message takes in memory beside its value, about."""
 _MEMORY_SHARE: Final = 8
 """What part of the memory polled messages may take: decoded they take about twice as much, and a file's writer too."""
+_ENOUGH: Final = 2048
+"""Messages of one partition that are worth decoding by themselves."""
 _HALF_FULL: Final = 0.5
 
 OnNewLog = Literal["continue", "raise"]
@@ -158,7 +161,8 @@ class _Archive:
     committed: dict[TopicPartition, int | None] = attrs.field(factory=dict)
     starts: dict[TopicPartition, int] = attrs.field(factory=dict)
     files: dict[TopicPartition, RawFileWriter] = attrs.field(factory=dict)
-    waiting: list[Message] = attrs.field(factory=list)
+    waiting: defaultdict[int, list[Message]] = attrs.field(factory=lambda: defaultdict(list))
+    waiting_count: int = 0
     poll_size: int = _FIRST_POLL
     since: float = 0.0
 
@@ -232,31 +236,44 @@ class _Archive:
             self.report.progress[partition.partition] = self.starts[partition]
         self.since = time.monotonic()
 
-    def take(self, messages: list[Message]) -> None:
-        """Keep messages until there are enough to decode at once, and learn how many the memory allows to poll."""
-        size = sum([len(message.value or b"") + _MESSAGE_BYTES for message in messages])
-        allowed = self.limits.memory // _MEMORY_SHARE * len(messages) // size
-        self.poll_size = max(1, min(allowed, 4 * self.poll_size, self.limits.batch))
-        self.waiting.extend(messages)
-        if 2 * len(self.waiting) >= self.poll_size:
+    def take(self, messages: Sequence[Message]) -> None:
+        """Keep messages until there are enough to decode at once."""
+        for message in messages:
+            self.waiting[message.partition].append(message)
+        self.waiting_count += len(messages)
+        if 2 * self.waiting_count >= self.poll_size:
             self.decode()
 
     def decode(self) -> None:
-        """Add the messages that wait to the open files of their partitions."""
-        if not self.waiting:
-            return
-        messages, self.waiting = self.waiting, []
-        for number, rows in self.rows.read(messages).by_partition():
-            partition = TopicPartition(self.topic.name, number)
-            if partition not in self.files:
-                self.files[partition] = RawFileWriter(
-                    self.lake.storage, self.topic, self.description.log, number, self.starts[partition]
-                )
-            self.files[partition].add(rows)
+        """Add the messages that wait to the open files of their partitions.
+
+        A partition with enough of them is decoded alone, the others together, as each call has its own cost.
+        """
+        waiting, self.waiting, self.waiting_count = self.waiting, defaultdict(list), 0
+        few = [m for messages in waiting.values() if len(messages) < _ENOUGH for m in messages]
+        for messages in [*([few] if few else []), *(m for m in waiting.values() if len(m) >= _ENOUGH)]:
+            rows = self.rows.read(messages)
+            self.poll_size = self.allowed(rows.table.nbytes // len(messages))
+            for number, part in rows.by_partition():
+                self.file(number).add(part)
         share = self.limits.memory // len(self.partitions)
         for writer in self.files.values():
             if writer.pending > share:
                 writer.spill()
+
+    def allowed(self, row_bytes: int) -> int:
+        """How many messages to poll at once, by the size of those seen last."""
+        fit = self.limits.memory // _MEMORY_SHARE // (row_bytes + _MESSAGE_BYTES)
+        return max(1, min(fit, 4 * self.poll_size, self.limits.batch))
+
+    def file(self, number: int) -> RawFileWriter:
+        """The open file of a partition."""
+        partition = TopicPartition(self.topic.name, number)
+        if partition not in self.files:
+            self.files[partition] = RawFileWriter(
+                self.lake.storage, self.topic, self.description.log, number, self.starts[partition]
+            )
+        return self.files[partition]
 
     def commit_due(self, reader: Reader) -> None:
         """Commit what is full, or all that has waited for long enough."""
@@ -317,7 +334,7 @@ class _Archive:
 
     def discard(self) -> None:
         """Throw away all that is not committed."""
-        self.waiting = []
+        self.waiting, self.waiting_count = defaultdict(list), 0
         for writer in self.files.values():
             writer.close()
         self.files = {}

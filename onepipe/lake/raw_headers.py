@@ -29,6 +29,7 @@ class AuditColumns:
 
     Attributes:
         present: by message, whether its first header is a sound audit header.
+        others: numbers of the messages that have other headers, ascending.
         rows: numbers of the messages that have one, ascending.
         epochs: uint8 of shape (len(rows), 16), the writer epochs.
         sequences: int64 by row of `rows`.
@@ -36,6 +37,7 @@ class AuditColumns:
     """
 
     present: Bools
+    others: npt.NDArray[np.intp]
     rows: npt.NDArray[np.intp]
     epochs: npt.NDArray[np.uint8]
     sequences: Int64s
@@ -45,9 +47,9 @@ class AuditColumns:
         """The audit headers of some of the messages, given by their numbers, ascending."""
         present = self.present[rows]
         places = np.searchsorted(self.rows, rows[present])
-        return AuditColumns(
-            present, np.flatnonzero(present), self.epochs[places], self.sequences[places], self.checks[places]
-        )
+        others = np.flatnonzero(np.isin(rows, self.others))
+        columns = self.epochs[places], self.sequences[places], self.checks[places]
+        return AuditColumns(present, others, np.flatnonzero(present), *columns)
 
 
 def read_audit(headers: Sequence[Headers]) -> AuditColumns:
@@ -61,8 +63,10 @@ def read_audit(headers: Sequence[Headers]) -> AuditColumns:
     if not sound.all():
         present[np.flatnonzero(present)[~sound]] = False
         packed = packed[sound]
+    counts = np.fromiter(map(len, headers), np.int64, len(headers))
     return AuditColumns(
         present,
+        np.flatnonzero(counts > present),
         np.flatnonzero(present),
         packed["epoch"],
         packed["sequence"].astype(np.int64),
@@ -72,15 +76,16 @@ def read_audit(headers: Sequence[Headers]) -> AuditColumns:
 
 def header_array(headers: Sequence[Headers], audit: AuditColumns) -> pa.Array:
     """The headers behind the audit header, or all where there is none, as an array of HEADERS_TYPE."""
-    counts = np.fromiter(map(len, headers), np.int32, len(headers)) - audit.present
-    offsets = np.zeros(len(headers) + 1, np.int32)
-    np.cumsum(counts, out=offsets[1:])
+    counts = np.zeros(len(headers), np.int32)
     names: list[str] = []
     values: list[bytes] = []
-    for row in np.flatnonzero(counts).tolist():
-        for name, value in headers[row][int(audit.present[row]) :]:
+    for row in audit.others.tolist():
+        others = headers[row][int(audit.present[row]) :]
+        counts[row] = len(others)
+        for name, value in others:
             names.append(name)
             values.append(value)
+    offsets = np.concatenate(([0], np.cumsum(counts)), dtype=np.int32)
     pairs = pa.StructArray.from_arrays(
         [pa.array(names, pa.string()), pa.array(values, pa.binary())], fields=list(HEADERS_TYPE.value_type)
     )

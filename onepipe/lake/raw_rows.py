@@ -7,7 +7,7 @@ that cannot be read is a row too, with its error; only a registry that cannot be
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 import numpy as np
@@ -101,15 +101,15 @@ class RowReader:
         count = len(messages)
         _, partitions, offsets, times, keys, values, headers = zip(*messages, strict=True)
         audit = read_audit(headers)
-        batch = ValueBatch(keys, values, headers)
+        batch = ValueBatch(keys, values, headers, audit.others)
         self._records.read(batch)
         fields, decoded = batch.columns(self._records.fields)
         expected = _expected(batch, audit)
         system = {
             c.LOG: pa.repeat(pa.scalar(self._log), count),
-            c.PARTITION: pa.array(partitions, pa.int32()),
-            c.OFFSET: pa.array(offsets, pa.int64()),
-            c.TIMESTAMP: _timestamps(np.array(times, np.int64)),
+            c.PARTITION: pa.array(np.fromiter(partitions, np.int32, count)),
+            c.OFFSET: pa.array(np.fromiter(offsets, np.int64, count)),
+            c.TIMESTAMP: _timestamps(np.fromiter(times, np.int64, count)),
             c.KEY: pa.array(keys, pa.binary()),
             c.HEADERS: header_array(headers, audit),
             c.SCHEMA: pa.array(batch.ids.astype(np.int32), mask=batch.ids == NO_SCHEMA),
@@ -133,9 +133,11 @@ class RowReader:
         hashes = np.zeros(len(keys), np.int64)
         if not self._topic.identity:
             return pa.array(hashes, mask=np.ones(len(keys), np.bool_))
-        known = np.fromiter((key is not None for key in keys), np.bool_, len(keys)) & (audit.present | batch.deleted)
-        some = [keys[row] or b"" for row in np.flatnonzero(known).tolist()]
-        hashes[known] = identity_hashes(some)
+        ours = audit.present | batch.deleted
+        if ours.all() and None not in keys:
+            return pa.array(identity_hashes(cast("Sequence[bytes]", keys)))
+        known = np.fromiter((key is not None for key in keys), np.bool_, len(keys)) & ours
+        hashes[known] = identity_hashes([keys[row] or b"" for row in np.flatnonzero(known).tolist()])
         rest = np.flatnonzero(decoded & ~known)
         if len(rest):
             columns = [fields.column(name).combine_chunks().take(pa.array(rest)) for name in self._topic.identity]

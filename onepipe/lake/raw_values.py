@@ -27,6 +27,12 @@ _PREFIX: Final = 5
 class ValueBatch:
     """The values of some messages.
 
+    Args:
+        keys: the messages' keys.
+        values: their values.
+        headers: their headers.
+        headed: numbers of those that have other headers than the audit header.
+
     Attributes:
         keys: the messages' keys.
         values: their values.
@@ -43,7 +49,11 @@ class ValueBatch:
     """
 
     def __init__(
-        self, keys: Sequence[bytes | None], values: Sequence[bytes | None], headers: Sequence[Headers]
+        self,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[Headers],
+        headed: Rows,
     ) -> None:
         count = len(values)
         self.keys = keys
@@ -59,7 +69,7 @@ class ValueBatch:
         self.errors: dict[int, str] = {}
         self.schemas: dict[int, Any] = {}
         self._parts: list[tuple[Rows, pa.Table]] = []
-        self._find_schemas()
+        self._find_schemas(headed)
 
     def groups(self) -> list[tuple[int, int, Rows]]:
         """The messages with a value, by schema id and start of the body."""
@@ -102,7 +112,7 @@ class ValueBatch:
         said = places >= 0
         return joined.take(pa.array(places, mask=~said)), said
 
-    def _find_schemas(self) -> None:
+    def _find_schemas(self, headed: Rows) -> None:
         offsets = np.frombuffer(self.bodies.buffers()[1], np.int32, len(self.bodies) + 1).astype(np.int64)
         data = np.frombuffer(self.bodies.buffers()[2] or b"", np.uint8)
         framed = np.flatnonzero(np.diff(offsets) >= _PREFIX)
@@ -111,8 +121,8 @@ class ValueBatch:
         self.ids[framed] = octets.view(">i4")[:, 0]
         self.starts[framed] = _PREFIX
         odd = self.present & (self.ids < 0)
-        others = {row for row, h in enumerate(self.headers) if h and (len(h) > 1 or h[0][0] == VALUE_HEADER)}
-        for row in sorted(others.union(np.flatnonzero(odd).tolist())):
+        odd[[row for row in headed.tolist() if any(name == VALUE_HEADER for name, _ in self.headers[row])]] = True
+        for row in np.flatnonzero(odd).tolist():
             if (value := self.values[row]) is not None:
                 self.ids[row], self.starts[row] = self._read_frame(row, value)
 
