@@ -57,10 +57,11 @@ class Check:
         Raises:
             KeyError: a field is missing.
         """
-        return self._function(values)
+        found = self._function(values)
+        return None if found is None else bool(found)
 
     def python_source(self, names: Mapping[str, str]) -> str:
-        """A Python expression whose value is True, False or None, as `evaluate` says.
+        """A Python expression whose value is true, false or None, as `evaluate` says.
 
         It binds local variables that begin with `_op_v`, and refers to `helpers`. No operand's failure escapes: for
         values valid for their types it raises nothing.
@@ -71,7 +72,7 @@ class Check:
         return python_value(self.expression, names)
 
     def python_violation(self, names: Mapping[str, str]) -> str:
-        """A Python expression that is True where the rule is broken (false, not null), else False.
+        """A Python expression that is true where the rule is broken (false, not null), else false.
 
         The faster form for a validator; the arguments are those of `python_source`.
         """

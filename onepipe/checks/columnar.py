@@ -37,5 +37,5 @@ def evaluate_columns(checks: Sequence[Check], table: Any) -> list[Any]:
     results = ", ".join(f"{check.sql(columns=columns)} AS r{index}" for index, check in enumerate(checks))
     with duckdb.connect(config={"enable_external_access": "false"}) as connection:
         connection.register("rows", renamed)
-        found: Any = connection.execute(f"SELECT {results} FROM rows").to_arrow_table()
+        found: Any = connection.sql(f"SELECT {results} FROM rows").to_arrow_table()
     return list(found.columns)

@@ -39,6 +39,7 @@ Guarded: TypeAlias = tuple[list[str], str]
 
 _COMPLEMENT: Final = {"=": "!=", "<>": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _COMPARE: Final = {"=": "==", "<>": "!="}
+_NUMBER: Final = {Kind.EXACT: "_op_index", Kind.FLOAT: "_op_float"}
 _EXACT: Final = {"+": "add", "-": "subtract", "*": "multiply"}
 
 
@@ -121,7 +122,8 @@ class _Writer:
             case Literal():
                 return [], self.literal(node)
             case Minus():
-                return self.strict("-{}" if _is_native(node) else "_op_exact.minus({})", node.operand)
+                form = f"-{_number_form(node.operand)}" if _is_native(node) else "_op_exact.minus({})"
+                return self.strict(form, node.operand)
             case AsFloat():
                 return self.strict("_op_float({})", node.operand)
             case Arithmetic():
@@ -167,6 +169,8 @@ class _Writer:
             source = f"_op_single({source})"
         elif node.type.symbols:
             source = f"_op_symbol({source})"
+        elif node.type.kind is Kind.BYTES:
+            source = f"_op_bytes({source})"
         elif node.type.kind is Kind.TIMESTAMP:
             source = self.instant(source)
         return guards, source
@@ -178,13 +182,15 @@ class _Writer:
     def arithmetic(self, node: Arithmetic) -> Guarded:
         if node.operator in "+-*":
             if _is_native(node):
-                return self.strict(f"{{}} {node.operator} {{}}", node.left, node.right)
+                left, right = (_number_form(side) for side in (node.left, node.right))
+                return self.strict(f"{left} {node.operator} {right}", node.left, node.right)
             return self.strict(f"_op_exact.{_EXACT[node.operator]}({{}}, {{}})", node.left, node.right)
         never_zero = isinstance(node.right, Literal)
         if node.operator == "/" and never_zero:
-            return self.strict("{} / {}", node.left, node.right)
+            return self.strict(f"{_number_form(node.left)} / {{}}", node.left, node.right)
         function = "_op_quotient" if node.operator == "/" else "_op_remainder"
-        guards, source = self.strict(f"{function}({{}}, {{}})", node.left, node.right)
+        form = f"{function}({_number_form(node.left)}, {_number_form(node.right)})"
+        guards, source = self.strict(form, node.left, node.right)
         if never_zero:
             return guards, source
         return self.bind(f"(None if {_is_null(guards)} else {source})" if guards else source)
@@ -205,6 +211,8 @@ class _Writer:
                 return self.bind(source) if node.nullable else ([], source)
             case "abs" if not _is_native(node):
                 return self.strict("_op_exact.abs({})", *node.arguments)
+            case "abs":
+                return self.strict(f"_op_abs({_number_form(node.arguments[0])})", *node.arguments)
             case "length":
                 return self.strict("_op_len({})", *node.arguments)
             case function:
@@ -236,6 +244,11 @@ class _Writer:
         name = f"_op_{kind}_{xxh3_64_hexdigest(f'{kind} {text}'.encode())}"
         self.constants[name] = value
         return name
+
+
+def _number_form(operand: Expression) -> str:
+    """The form of an operand of arithmetic: a field's number as Python's own, since NumPy's wrap around."""
+    return f"{_NUMBER[operand.type.kind]}({{}})" if isinstance(operand, FieldValue) else "{}"
 
 
 def _is_native(node: Minus | Arithmetic | Call) -> bool:

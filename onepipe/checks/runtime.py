@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import math
+import operator
 import re
 import struct
 from collections.abc import Mapping
@@ -110,6 +111,8 @@ NAMES: Final[Mapping[str, Any]] = MappingProxyType(
         "_op_float": float,
         "_op_abs": abs,
         "_op_len": len,
+        "_op_bytes": bytes,
+        "_op_index": operator.index,
         "_op_isfinite": math.isfinite,
         "_op_starts_with": str.startswith,
         "_op_utc": dt.UTC,

@@ -199,6 +199,7 @@ def _literal(node: Literal) -> str:
         case dt.date() as value:
             return f"CAST({_text(value.isoformat())} AS DATE)"
         case dt.time() as value:
-            return f"CAST({_text(value.isoformat())} AS TIME)"
+            micros = ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
+            return f"CAST({_text(str(micros))} AS BIGINT)"
         case value:
             return _text(str(value))
