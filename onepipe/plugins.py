@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -15,6 +16,7 @@ import pluggy
 
 from onepipe import hookspecs
 from onepipe.errors import MissingDependency, OnepipeError, PluginError
+from onepipe.url import Url
 
 if TYPE_CHECKING:
     from onepipe.codec import Codec
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from onepipe.observe.events import Observer
     from onepipe.sink import Sink
     from onepipe.transport import Transport
-    from onepipe.url import Url
 
 _LOG = logging.getLogger(__name__)
 _EXTRAS: Final = {"kafka": "kafka", "kafka+confluent": "kafka-confluent", "kinesis": "kinesis"}
@@ -181,6 +182,17 @@ class Plugins:
         if extra is not None:
             return MissingDependency(message, remedy=f"pip install 'onepipe[{extra}]'")
         return PluginError(message, remedy="install a plugin for it, or mend the scheme")
+
+
+@cache
+def default_plugins() -> Plugins:
+    """The plugins of this process: made once, at first use."""
+    return Plugins()
+
+
+def open_transport(url: str, settings: Mapping[str, Any] | None = None) -> Transport:
+    """Open the log that a URL names, by the plugins of this process. Errors as `Plugins.open_transport`."""
+    return default_plugins().open_transport(Url.parse(url), settings)
 
 
 def _merged(results: Iterable[tuple[str, Mapping[str, T]]]) -> dict[str, T]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +34,13 @@ class TestMemory(MemoryContract):
     @pytest.fixture
     def url(self) -> str:
         return "memory://"
+
+
+class TestDisk(MemoryContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"memory://{tmp_path}/log"
+
+    def reopen(self, transport: Transport) -> Transport:
+        transport.close()
+        return self.open()
