@@ -1,7 +1,8 @@
 """Readers of arrays and maps, in two passes: where each item begins, then all items of all bodies at once.
 
-The first pass goes over items one by one (the first of every body, the second of every body, …), unless all are of one
-width. The second has the items as lanes, in order, so that their array needs no sorting.
+The first pass goes over items side by side (the first of every body, the second of every body, …), at once where all
+are of one width, and by a scan in the last few bodies that go on. The second pass has the items as lanes, in order, so
+that their array needs no sorting.
 """
 
 from __future__ import annotations
@@ -13,13 +14,18 @@ import attrs
 import numpy as np
 import pyarrow as pa
 
+from onepipe.errors import DecodeError
 from onepipe.schema import limits
 from onepipe.schema.columnar_leaf import Slots
 from onepipe.schema.columnar_walk import Cursor
 
 if TYPE_CHECKING:
     from onepipe.schema.columnar_read import Reader
+    from onepipe.schema.columnar_scan import Scan
     from onepipe.schema.columnar_walk import Longs
+
+FEW: Final = 8
+"""Lanes so few that going over their items in plain Python is faster."""
 
 _TOO_MANY: Final = "more items than its bytes can hold"
 
@@ -44,9 +50,11 @@ class Items:
 
     Attributes:
         reader: reads one item.
+        scan: finds where one item ends.
     """
 
     reader: Reader
+    scan: Scan
 
     def walk(self, cursor: Cursor, *, scouting: bool) -> tuple[Longs, Longs]:
         """Go over all blocks of an array in each lane.
@@ -103,7 +111,7 @@ class Items:
         if width == 0:
             return
         if width is None:
-            yield from self._one_by_one(block, count, scouting)
+            yield from self._side_by_side(block, count, scouting)
             return
         lanes = np.repeat(np.arange(len(count)), count)
         order = np.arange(len(lanes)) - np.repeat(np.cumsum(count) - count, count)
@@ -114,11 +122,11 @@ class Items:
             self.reader.skip(item)
         block.pos = block.pos + count * width
 
-    def _one_by_one(self, block: Cursor, count: Longs, scouting: bool) -> Iterator[Places]:
+    def _side_by_side(self, block: Cursor, count: Longs, scouting: bool) -> Iterator[Places]:
         lanes = np.flatnonzero(count)
         number = 0
         item = block.select(lanes)
-        while len(lanes):
+        while len(lanes) > FEW:
             yield Places(lanes, np.full(len(lanes), number), item.pos)
             with block.bodies.within("[]", scouting=scouting):
                 self.reader.skip(item)
@@ -127,6 +135,38 @@ class Items:
             if not more.all():
                 block.merge(lanes[~more], item.select(np.flatnonzero(~more)))
                 item, lanes = item.select(np.flatnonzero(more)), lanes[more]
+        if len(lanes):
+            yield self._scanned(item, lanes, number, count[lanes], scouting)
+            block.merge(lanes, item)
+
+    def _scanned(self, cursor: Cursor, lanes: Longs, number: int, count: Longs, scouting: bool) -> Places:
+        """Where the items from `number` on begin in a few lanes; the cursor goes to the end of the last ones."""
+        edges = [self._edges(cursor, lane, int(many) - number) for lane, many in enumerate(count)]
+        sizes = np.array([len(edge) - 1 for edge in edges])
+        owners = np.repeat(np.arange(len(edges)), sizes)
+        starts = np.array([start for edge in edges for start in edge[:-1]], np.int64)
+        ends = np.array([end for edge in edges for end in edge[1:]], np.int64)
+        item = cursor.select(owners)
+        item.pos = starts
+        with cursor.bodies.within("[]", scouting=scouting):
+            self.reader.skip(item)
+        bad = sizes < count - number
+        bad[owners[item.pos != ends]] = True
+        at, cursor.pos = cursor.pos, np.array([edge[-1] for edge in edges], np.int64)
+        cursor.refuse(bad, at, "items that cannot be")
+        order = number + np.arange(len(owners)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return Places(lanes[owners], order, starts)
+
+    def _edges(self, cursor: Cursor, lane: int, count: int) -> list[int]:
+        """Where the `count` items of a lane begin, and the last one ends; none follows one that cannot be."""
+        data, end = cursor.bodies.data, int(cursor.end[lane])
+        edges = [int(cursor.pos[lane])]
+        try:
+            for _ in range(count):
+                edges.append(self.scan(data, edges[-1], end))
+        except (DecodeError, RecursionError):
+            edges.append(edges[-1])  # so that the reader sees it too, and says what is wrong
+        return edges
 
     def _sorted(self, cursor: Cursor, counts: Longs, places: list[Places]) -> tuple[Longs, Longs]:
         if cursor.bodies.damage:

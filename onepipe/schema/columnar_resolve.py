@@ -19,6 +19,7 @@ from onepipe.schema import columnar_items as items
 from onepipe.schema import columnar_leaf as leaf
 from onepipe.schema.arrow import MAX_DECIMAL_DIGITS, arrow_type, member_names
 from onepipe.schema.columnar_read import Branch, Choice, Leaf, Nested, Raw, Reader, Step, Struct, Wrapped
+from onepipe.schema.columnar_scan import Scans
 from onepipe.schema.columnar_walk import Bodies, Cursor, Longs
 from onepipe.schema.default_values import default_value
 from onepipe.schema.encode import compile_encoder
@@ -66,6 +67,7 @@ class _Resolver:
         self.writer = writer
         self.target = reader
         self.skipped: dict[str, Reader] = {}
+        self.scans = Scans(writer)
         self.path: list[str] = []
 
     def reader(self, written: Node, wanted: Node) -> Reader:
@@ -85,7 +87,9 @@ class _Resolver:
             case Record(), Record():
                 return self.record(written, wanted)
             case Array(), Array():
-                return items.List(self.type(wanted), items.Items(self.inside(written.items, wanted.items)))
+                return items.List(
+                    self.type(wanted), self.items(written.items, self.inside(written.items, wanted.items))
+                )
             case Map(), Map():
                 return self.map(written, wanted)
             case _:
@@ -110,11 +114,15 @@ class _Resolver:
             return Leaf(pa.string(), width, raw, _symbols(written, wanted))
         return Leaf(self.type(wanted), width, raw, _builder(cast("Primitive | Fixed", wanted), self.type(wanted)))
 
+    def items(self, written: Node, reader: Reader) -> items.Items:
+        return items.Items(reader, self.scans.of(written))
+
     def map(self, written: Map, wanted: Map) -> Reader:
         type_ = self.type(wanted)
         key = Leaf(pa.string(), *_raw(_KEY), leaf.texts)
         steps = (Step("key", key, 0), Step("value", self.inside(written.values, wanted.values), 1))
-        return items.Map(type_, items.Items(Struct(pa.struct([type_.key_field, type_.item_field]), steps, ())))
+        entry = Struct(pa.struct([type_.key_field, type_.item_field]), steps, ())
+        return items.Map(type_, items.Items(entry, self.scans.entry(written.values)))
 
     def record(self, written: Record, wanted: Record) -> Struct:
         sources = pair_fields(wanted, written)
@@ -193,10 +201,10 @@ class _Resolver:
             case Union(branches=branches):
                 return Choice(pa.null(), (), tuple(Branch(self.left_out(branch)) for branch in branches))
             case Array():
-                return items.List(pa.null(), items.Items(self.left_out(written.items)))
+                return items.List(pa.null(), self.items(written.items, self.left_out(written.items)))
             case Map(values=values):
                 entry = (Step("key", self.left_out(_KEY), None), Step("value", self.left_out(values), None))
-                return items.Map(pa.null(), items.Items(Struct(pa.null(), entry, ())))
+                return items.Map(pa.null(), items.Items(Struct(pa.null(), entry, ()), self.scans.entry(values)))
             case _:
                 return Leaf(pa.null(), *_raw(written), leaf.Nulls(pa.null()))
 
