@@ -1,0 +1,176 @@
+"""The files of a clean table: one chunk of one day's rows each, sorted by identity hash, with sums in the footer.
+
+As among raw files, no two have the same bytes: each carries a random mark beside its footer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+
+import attrs
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from onepipe.audit.digest import signed
+from onepipe.errors import CorruptFile
+from onepipe.lake import columns as c
+from onepipe.lake import layout
+from onepipe.lake.chunks import Day, date_of
+from onepipe.lake.plan import MergePlan
+from onepipe.lake.raw_files import MARK_KEY
+from onepipe.lake.raw_footer import Sum
+from onepipe.lake.storage import Storage
+from onepipe.lake.table import NewFile
+
+_WRITERS: Final = 2
+"""Files encoded at a time; pyarrow encodes each one in one thread."""
+_ROW_GROUP: Final = 1 << 17
+_SAMPLE: Final = 2048
+_BUCKET_SHIFT: Final = np.uint64(58)
+
+
+@attrs.frozen
+class CleanFooter:
+    """The footer metadata of a clean file.
+
+    Attributes:
+        topic: name of the topic.
+        day: ISO date of the event time's UTC day, None where the rows have none.
+        chunk: number of the chunk in the day; see `onepipe.lake.chunks`.
+        rows: rows in the file.
+        deleted: hidden rows among them.
+        sums: by identity bucket, raw arrivals the rows stand for, and the sum of their digests.
+        declaration: document of the topic that governed the merge.
+    """
+
+    topic: str
+    day: str | None
+    chunk: int
+    rows: int
+    deleted: int
+    sums: Mapping[int, Sum]
+    declaration: Any
+
+    def metadata(self) -> dict[bytes, bytes]:
+        """The footer as Parquet key-value metadata."""
+        sums = {str(bucket): [s.rows, s.hi, s.lo] for bucket, s in self.sums.items()}
+        document = {"format": c.FOOTER_FORMAT, **attrs.asdict(self, recurse=False), "sums": sums}
+        return {c.FOOTER_KEY: json.dumps(document, separators=(",", ":")).encode()}
+
+
+def read_clean_footer(storage: Storage, path: str) -> CleanFooter:
+    """The footer of a clean file.
+
+    Args:
+        storage: where it is.
+        path: path below the storage's root.
+
+    Raises:
+        CorruptFile: there is no such file, or it has no such footer.
+    """
+    with storage.open(path) as file:
+        try:
+            document = json.loads((pq.read_metadata(file).metadata or {})[c.FOOTER_KEY])
+            found = document.pop("format")
+            document["sums"] = {int(bucket): Sum(*s) for bucket, s in document["sums"].items()}
+            footer = CleanFooter(**document)
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+            raise CorruptFile(f"{path} has no footer of a clean file") from error
+    if found != c.FOOTER_FORMAT:
+        raise CorruptFile(f"{path} is of format {found}", remedy="upgrade onepipe")
+    return footer
+
+
+def write_chunks(storage: Storage, plan: MergePlan, chunks: Iterable[tuple[Day, int, pa.Table]]) -> Iterator[NewFile]:
+    """Publish chunks as files below the topic's clean table, a few at a time, in their order.
+
+    Args:
+        storage: where to.
+        plan: gives columns and declaration.
+        chunks: day, number and rows, sorted by identity hash.
+    """
+    pending: deque[Future[NewFile]] = deque()
+    with ThreadPoolExecutor(_WRITERS, "onepipe-clean") as pool:
+        for day, chunk, rows in chunks:
+            pending.append(pool.submit(_write, storage, plan, day, chunk, rows))
+            if len(pending) > _WRITERS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _write(storage: Storage, plan: MergePlan, day: Day, chunk: int, rows: pa.Table) -> NewFile:
+    rows = rows.select(plan.schema.names).cast(plan.schema)
+    date = date_of(day)
+    footer = CleanFooter(
+        topic=plan.topic.name,
+        day=date.isoformat() if date else None,
+        chunk=chunk,
+        rows=rows.num_rows,
+        deleted=pc.sum(rows[c.DELETED]).as_py(),
+        sums=bucket_sums(rows),
+        declaration=plan.topic.document(),
+    )
+    with storage.temporary() as temporary:
+        pq.write_table(
+            rows.replace_schema_metadata({**footer.metadata(), MARK_KEY: secrets.token_hex(16).encode()}),
+            temporary,
+            compression="zstd",
+            compression_level=1,
+            row_group_size=_ROW_GROUP,
+            use_dictionary=list(_repetitive(rows)),
+        )
+        path = layout.clean_file(date, chunk, layout.file_hash(temporary))
+        size = temporary.stat().st_size
+        storage.publish(temporary, f"{layout.clean_table(plan.topic.name)}/{path}")
+    return NewFile(path, rows.num_rows, size, dict(_statistics(plan, day, rows)))
+
+
+def bucket_sums(rows: pa.Table) -> dict[int, Sum]:
+    """Arrivals and digest sums by identity bucket of rows sorted by identity hash."""
+    buckets = rows[c.IDENTITY].to_numpy().view(np.uint64) >> _BUCKET_SHIFT
+    starts = np.flatnonzero(np.diff(buckets, prepend=~buckets[:1]))
+    arrivals, hi, lo = (
+        np.add.reduceat(rows[name].to_numpy().view(np.uint64), starts).tolist()  # unsigned addition wraps at 2**64
+        for name in (c.ARRIVALS, c.SUM_HI, c.SUM_LO)
+    )
+    return {
+        int(bucket): Sum(count, signed(high), signed(low))
+        for bucket, count, high, low in zip(buckets[starts], arrivals, hi, lo, strict=True)
+    }
+
+
+def _statistics(plan: MergePlan, day: Day, rows: pa.Table) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Least and greatest identity hash and event time, by which readers skip files."""
+    yield c.IDENTITY, tuple(pc.min_max(rows[c.IDENTITY]).as_py().values())
+    if plan.topic.event_time and day is not None and day >= 0:  # readers disagree about how to write earlier times
+        yield plan.topic.event_time, tuple(pc.min_max(rows[plan.topic.event_time]).as_py().values())
+
+
+def _repetitive(rows: pa.Table) -> Iterator[str]:
+    """Parquet paths of the text and binary columns whose first rows hold few distinct values: worth a dictionary."""
+    for field, column in zip(rows.schema, rows.itercolumns(), strict=True):
+        values, path = column, field.name
+        if pa.types.is_list(field.type):
+            values, path = pc.list_flatten(column.slice(0, _SAMPLE)), f"{path}.list.element"
+        if not (pa.types.is_string(values.type) or pa.types.is_binary(values.type)):
+            continue
+        sample = values.slice(0, _SAMPLE)
+        if len(sample) and 4 * pc.count_distinct(sample).as_py() <= len(sample):
+            yield path
+
+
+def total(sums: Iterable[Mapping[int, Sum]]) -> dict[int, Sum]:
+    """The sums of several footers, by bucket."""
+    totals: dict[int, Sum] = {}
+    for bucket, sum_ in itertools.chain.from_iterable(part.items() for part in sums):
+        totals[bucket] = totals.get(bucket, Sum()) + sum_
+    return totals

@@ -1,0 +1,253 @@
+"""Dedup: the way from the raw table to the clean one, incremental or whole, in one commit with its progress.
+
+Incremental dedup reads the raw files beyond the clean table's progress, finds the chunks in which their identities may
+already have rows, folds both, and replaces just these chunks. A rebuild folds all raw files into a new set of chunks.
+Both give the same rows. Files, removals and progress are one commit of the clean table, guarded by the progress they
+started from: a process that dies leaves files nobody refers to, and of two that run at once one commits while the other
+starts over from what it finds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import numpy as np
+
+from onepipe.errors import CommitConflict, LakeError
+from onepipe.lake import layout
+from onepipe.lake.chunks import Day, free_chunk, is_below, parse_path, topmost, within
+from onepipe.lake.clean_files import read_clean_footer, write_chunks
+from onepipe.lake.engine import DEFAULT_MEMORY, Engine
+from onepipe.lake.index import UNDATED, Hashes, IdentityIndex, find_days
+from onepipe.lake.merging import Merging
+from onepipe.lake.plan import MergePlan
+from onepipe.lake.table import LakeFile, LakeTable, NewFile, Snapshot
+from onepipe.lake.unmerged import unmerged
+from onepipe.topic import Topic
+
+if TYPE_CHECKING:
+    from onepipe.lake import Lake
+
+TARGET_ROWS: Final = 1_000_000
+"""Most rows of a clean file unless told otherwise."""
+ATTEMPTS: Final = 5
+"""How often a dedup starts over because another process committed first."""
+
+
+@attrs.frozen
+class DedupReport:
+    """What one dedup did.
+
+    Attributes:
+        topic: name of the topic.
+        version: version of the clean table it left; None where nothing has been archived yet.
+        rebuilt: whether all raw files were folded anew.
+        arrivals: good raw rows that were folded.
+        quarantined: raw rows that were passed over because of their error.
+        identities: by how many rows the clean table grew, hidden ones included.
+        read: raw files read.
+        added: clean files added.
+        removed: clean files removed.
+        seconds: how long it took.
+    """
+
+    topic: str
+    version: int | None
+    rebuilt: bool
+    arrivals: int = 0
+    quarantined: int = 0
+    identities: int = 0
+    read: int = 0
+    added: int = 0
+    removed: int = 0
+    seconds: float = 0.0
+
+
+def dedup(
+    lake: Lake,
+    topic: Topic,
+    *,
+    rebuild: bool = False,
+    target_rows: int = TARGET_ROWS,
+    memory: str = DEFAULT_MEMORY,
+) -> DedupReport:
+    """Bring the clean table up to what is archived.
+
+    Args:
+        lake: where the tables are.
+        topic: the declaration that governs the merge.
+        rebuild: fold all raw files anew, instead of those beyond the clean table's progress.
+        target_rows: most rows of a clean file, from 1.
+        memory: the engine's memory limit.
+
+    Raises:
+        DeclarationError: the topic has no merge policy, or one that cannot be folded.
+        CorruptFile: a raw file, or a clean one to be replaced, holds other bytes than were written; nothing of it was
+            merged.
+        CommitConflict: other processes kept committing first.
+        LakeError: the clean table was merged under another policy and needs a rebuild, or the engine failed.
+        MissingDependency: duckdb or deltalake is not installed.
+    """
+    started = time.perf_counter()
+    run = _Dedup(lake, MergePlan(topic), rebuild=rebuild, target_rows=max(1, target_rows), memory=memory)
+    for attempt in range(ATTEMPTS):
+        try:
+            return attrs.evolve(run.attempt(), seconds=time.perf_counter() - started)
+        except CommitConflict:
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError  # the last attempt returned or raised
+
+
+class _Dedup:
+    """One dedup of one topic; `attempt` starts from the tables as they are."""
+
+    def __init__(self, lake: Lake, plan: MergePlan, *, rebuild: bool, target_rows: int, memory: str) -> None:
+        self.lake = lake
+        self.storage = lake.storage
+        self.plan = plan
+        self.topic = plan.topic.name
+        self.rebuild = rebuild
+        self.target_rows = target_rows
+        self.memory = memory
+
+    def attempt(self) -> DedupReport:
+        raw_table = self.lake.raw(self.topic)
+        if raw_table is None:
+            return DedupReport(self.topic, None, self.rebuild)
+        table = LakeTable.ensure(self.storage, layout.clean_table(self.topic), self.plan.schema)
+        clean, raw = table.snapshot(), raw_table.snapshot()
+        if not self.rebuild:
+            self._require_same_policy(clean)
+        batch = unmerged(self.storage, raw_table.root, raw, clean, rebuild=self.rebuild)
+        report = DedupReport(self.topic, clean.version, self.rebuild, read=len(batch.files))
+        if not batch.advances and not self.rebuild:
+            return report
+        self._check([f"{raw_table.root}/{file.path}" for file in batch.files])
+        with Engine(self.storage.uri(), memory=self.memory) as engine:
+            merging = Merging(engine, self.plan)
+            merging.add_raw(raw, batch)
+            replaced, chunks = self._touched(table, clean, merging)
+            if not self.rebuild:
+                self._check([f"{table.root}/{file.path}" for file in replaced])
+                merging.add_clean(clean, replaced)
+            added = list(write_chunks(self.storage, self.plan, merging.chunks(self.target_rows, chunks)))
+            report = attrs.evolve(report, arrivals=merging.arrivals, quarantined=merging.quarantined)
+        return self._commit(table, report, added, replaced, batch.progress)
+
+    def _touched(
+        self, table: LakeTable, clean: Snapshot, merging: Merging
+    ) -> tuple[Sequence[LakeFile], Mapping[Day, Sequence[int]]]:
+        """The files to replace, and by day the chunks their rows, and those that come, are to be cut below."""
+        if self.rebuild or not clean.files:
+            return clean.files, {}
+        hashes, days = merging.places()
+        if self.plan.moves:
+            index = IdentityIndex(table, self.topic)
+            index_hashes, index_days = find_days(index.runs(clean), np.unique(hashes))
+        else:
+            index_hashes, index_days = hashes[:0], days[:0]
+        return _touched(clean.files, (hashes, days), (index_hashes, index_days))
+
+    def _commit(
+        self,
+        table: LakeTable,
+        report: DedupReport,
+        added: Sequence[NewFile],
+        replaced: Sequence[LakeFile],
+        progress: Mapping[str, tuple[int | None, int]],
+    ) -> DedupReport:
+        report = attrs.evolve(
+            report,
+            identities=sum(file.rows for file in added) - sum(file.rows for file in replaced),
+            added=len(added),
+            removed=len(replaced),
+        )
+        note = {"dedup": {name: getattr(report, name) for name in ("rebuilt", "arrivals", "quarantined")}}
+        try:
+            version = table.commit(added, [file.path for file in replaced], progress, note)
+        except CommitConflict:
+            for file in added:
+                self.storage.delete(f"{table.root}/{file.path}")  # its mark makes it nobody else's
+            raise
+        return attrs.evolve(report, version=version)
+
+    def _require_same_policy(self, clean: Snapshot) -> None:
+        """Raise LakeError where the rows of the clean table were merged under another policy."""
+        if not clean.files:
+            return
+        footer = read_clean_footer(self.storage, f"{layout.clean_table(self.topic)}/{clean.files[0].path}")
+        governed = MergePlan(Topic.from_document(footer.declaration)).pinned
+        if changed := [name for name, value in self.plan.pinned.items() if governed[name] != value]:
+            raise LakeError(
+                f"the clean table was merged under another declaration of {', '.join(changed)}",
+                topic=self.topic,
+                remedy="rebuild it: dedup(…, rebuild=True)",
+            )
+
+    def _check(self, paths: Sequence[str]) -> None:
+        """Compare files with the hash in their names; raises CorruptFile for the first that differs."""
+        with ThreadPoolExecutor(2, "onepipe-check") as pool:
+            for _ in pool.map(lambda path: layout.check_content(self.storage, path), paths):
+                pass
+
+
+def _touched(
+    files: Sequence[LakeFile], arrivals: tuple[Hashes, Hashes], known: tuple[Hashes, Hashes]
+) -> tuple[Sequence[LakeFile], Mapping[Day, Sequence[int]]]:
+    """The files whose chunks hold a place of an arrival or a known row, and by day these chunks and new ones.
+
+    Args:
+        files: the clean table's.
+        arrivals: hashes, and the days the arrivals would be on: where there is no chunk for one, it needs a new one.
+        known: hashes, and the days where their rows may be.
+    """
+    by_day: dict[Day, list[tuple[int, LakeFile]]] = defaultdict(list)
+    for file in files:
+        if place := parse_path(file.path):
+            by_day[place[0]].append((place[1], file))
+    chunks: dict[Day, set[int]] = defaultdict(set)
+    for (hashes, days), new in ((arrivals, True), (known, False)):
+        for number, there in _grouped(hashes, days):
+            day = None if number == UNDATED else number
+            present = topmost({chunk for chunk, _ in by_day[day]} | chunks[day])
+            chunks[day].update(_chunks_of(there, present, new=new))
+    replaced = [
+        file
+        for day, wanted in chunks.items()
+        for chunk, file in by_day[day]
+        if any(is_below(chunk, node) for node in wanted)
+    ]
+    return replaced, {day: tuple(wanted) for day, wanted in chunks.items() if wanted}
+
+
+def _grouped(hashes: Hashes, days: Hashes) -> Iterator[tuple[int, Hashes]]:
+    """The hashes by day, ascending."""
+    order = np.lexsort((hashes, days))
+    hashes, days = hashes[order], days[order]
+    starts = np.flatnonzero(np.diff(days, prepend=days[:1] - 1)).tolist()
+    for start, stop in itertools.pairwise([*starts, len(days)]):
+        yield int(days[start]), hashes[start:stop]
+
+
+def _chunks_of(hashes: Hashes, present: Set[int], *, new: bool) -> Iterator[int]:
+    """The present chunks that hold some of the hashes, ascending, and new ones for the others where wanted."""
+    taken = set(present)
+    rest = hashes
+    for chunk in present:
+        low, high = within(rest, chunk)
+        if low < high:
+            yield chunk
+            rest = np.delete(rest, slice(low, high))
+    while new and len(rest):
+        chunk = free_chunk(int(rest[0]), taken)
+        taken.add(chunk)
+        yield chunk
+        low, high = within(rest, chunk)
+        rest = np.delete(rest, slice(low, high))
