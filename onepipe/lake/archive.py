@@ -163,12 +163,13 @@ class _Archive:
     files: dict[TopicPartition, RawFileWriter] = attrs.field(factory=dict)
     waiting: defaultdict[int, list[Message]] = attrs.field(factory=lambda: defaultdict(list))
     waiting_count: int = 0
-    poll_size: int = _FIRST_POLL
+    poll_size: int = attrs.field(init=False)
     since: float = 0.0
 
     def __attrs_post_init__(self) -> None:
         log = self.description.log
         self.report = ArchiveReport(self.topic.name, log, {})
+        self.poll_size = min(_FIRST_POLL, self.limits.batch)
         self.partitions = {
             TopicPartition(self.topic.name, number): app_id(log, number)
             for number in range(self.description.partitions)
