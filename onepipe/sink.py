@@ -126,17 +126,15 @@ def feed(
         CommitConflict: the sink keeps refusing progress that it reports itself.
         PositionLost: retention, or a replaced log, took messages the sink does not have yet.
     """
-    if isinstance(sink, TransactionalSink):
-        store: TransactionalSink[Any] | ProgressStore = sink
-    elif progress is None:
+    keeper: TransactionalSink[Any] | ProgressStore | None = sink if isinstance(sink, TransactionalSink) else progress
+    if keeper is None:
         raise ConfigurationError(
             f"{type(sink).__name__} has no method 'progress', and no store of progress was given", topic=topic.name
         )
-    else:
-        store = progress
+    advance = None if keeper is sink or progress is None else progress.advance
     log, reader = _open(transport, topic.name)
     try:
-        feeding = _Feeding(sink, store, topic, log, reader, decode, on_undecodable)
+        feeding = _Feeding(sink, keeper.progress, advance, topic, log, reader, decode, on_undecodable)
         if stop is None:
             feeding.run_to_end(max_batch)
         else:
@@ -159,10 +157,11 @@ def _open(transport: Transport, topic: str) -> tuple[str, Reader]:
 
 @attrs.define
 class _Feeding(Generic[R]):
-    """One run of `feed`. `stored` is the progress by partition: where the next batch begins."""
+    """One run of `feed`. `stored` is the progress by partition; `advance` stores it, where the sink does not itself."""
 
     sink: Sink[R]
-    store: TransactionalSink[Any] | ProgressStore
+    progress: Callable[[str, int], int | None]
+    advance: Callable[[str, int, int, int], None] | None
     topic: Topic
     log: str
     reader: Reader
@@ -190,8 +189,8 @@ class _Feeding(Generic[R]):
         batch = SinkBatch(self.topic, self.log, number, first, next_, kept, records)
         try:
             self.sink.write(batch)
-            if not isinstance(self.store, TransactionalSink):
-                self.store.advance(self.log, number, first, next_)
+            if self.advance is not None:
+                self.advance(self.log, number, first, next_)
             self.stored[number] = next_
         except CommitConflict:
             self._seek_stored(TopicPartition(self.topic.name, number))
@@ -213,7 +212,7 @@ class _Feeding(Generic[R]):
         return kept, records
 
     def _seek_stored(self, partition: TopicPartition) -> None:
-        stored = self.store.progress(self.log, partition.partition)
+        stored = self.progress(self.log, partition.partition)
         if stored is None:
             stored = self.reader.bounds(partition).start
         self.stored[partition.partition] = stored

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from onepipe.errors import DeliveryError, TransportError
 from onepipe.transport import OnOutcome, Outcome, Outgoing, TopicPartition
@@ -19,12 +19,31 @@ if TYPE_CHECKING:
     from onepipe_memory.store import Closable
 
 
+_Entry: TypeAlias = tuple[Outgoing, OnOutcome]
+
+
+class _Settled(NamedTuple):
+    """Messages of one batch whose outcome is known: stored from offset `first` on, or failed by `error`."""
+
+    entries: list[_Entry]
+    first: int | None
+    error: DeliveryError | None = None
+
+    def outcome(self, index: int, timestamp: int) -> Outcome:
+        """The outcome of one of them."""
+        return Outcome(None, None, self.error) if self.first is None else Outcome(self.first + index, timestamp)
+
+    def after(self, count: int) -> _Settled:
+        """The same without the first `count`."""
+        return _Settled(self.entries[count:], None if self.first is None else self.first + count, self.error)
+
+
 class DiskWriter:
     """Appends messages to a log on disk. Thread-safe.
 
-    Waiting messages are written by the `append` that fills a batch, by the first `append` or `poll` once `linger_ms`
-    have passed, by a `poll` with a timeout, and by `flush`; in the thread that calls. Outcomes are told by a thread
-    that calls one of these, without a lock held.
+    Waiting messages are written by the `append` that fills a batch, by the first `append` or `poll` once they waited
+    for `linger_ms` (or as long as the last write took), by a `poll` with a timeout, and by `flush`; in the thread that
+    calls. Outcomes are told by a thread that calls one of these, without a lock held.
     """
 
     def __init__(self, log: Log, on_close: Callable[[Closable], None]) -> None:
@@ -35,11 +54,12 @@ class DiskWriter:
         self._partitions: dict[tuple[str, int], DiskPartition] = {}
         self._writing = threading.Lock()
         self._state = threading.Condition()
-        self._waiting: dict[DiskPartition, list[tuple[Outgoing, OnOutcome]]] = {}
+        self._waiting: dict[DiskPartition, list[_Entry]] = {}
         self._waiting_bytes = 0
         self._waiting_since = 0.0
+        self._linger = self._config.linger_ms / 1000
         self._unsettled = 0
-        self._due: deque[tuple[OnOutcome, Outcome]] = deque()
+        self._due: deque[_Settled] = deque()
 
     def append(self, message: Outgoing, on_outcome: OnOutcome) -> None:
         """Take a message into the next batch."""
@@ -100,6 +120,7 @@ class DiskWriter:
     def _write(self) -> None:
         """Write and sync a batch for each partition. One thread at a time, so that order is kept."""
         with self._writing:
+            began = time.monotonic()
             with self._state:
                 waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
             written = []
@@ -115,34 +136,38 @@ class DiskWriter:
                 except TransportError as error:
                     self._fail(entries, error.message, indeterminate=True)
                 else:
-                    self._due.extend(
-                        (on_outcome, Outcome(offset, message.timestamp))
-                        for offset, (message, on_outcome) in enumerate(entries, first)
-                    )
+                    self._due.append(_Settled(entries, first))
+            # On a slow disk batches grow, so that no more than half of the time is spent waiting for it.
+            self._linger = max(self._config.linger_ms / 1000, time.monotonic() - began)
         if written:
             self._log.wake()
 
-    def _fail(self, entries: Iterable[tuple[Outgoing, OnOutcome]], why: str, *, indeterminate: bool) -> None:
-        for message, on_outcome in entries:
-            error = DeliveryError(why, topic=message.topic, partition=message.partition, indeterminate=indeterminate)
-            self._due.append((on_outcome, Outcome(None, None, error)))
+    def _fail(self, entries: list[_Entry], why: str, *, indeterminate: bool) -> None:
+        message = entries[0][0]
+        error = DeliveryError(why, topic=message.topic, partition=message.partition, indeterminate=indeterminate)
+        self._due.append(_Settled(entries, None, error))
 
     def _tell(self) -> None:
+        """Tell what is due; should a callback raise, the others are told next time."""
         while True:
             try:
-                on_outcome, outcome = self._due.popleft()
+                settled = self._due.popleft()
             except IndexError:
                 return
+            entries, told = settled.entries, 0
             try:
-                on_outcome(outcome)
+                for told, (message, on_outcome) in enumerate(entries, 1):
+                    on_outcome(settled.outcome(told - 1, message.timestamp))
             finally:
+                if told < len(entries):
+                    self._due.appendleft(settled.after(told))
                 with self._state:
-                    self._unsettled -= 1
+                    self._unsettled -= told
                     if self._unsettled == 0:
                         self._state.notify_all()
 
     def _lingered(self) -> bool:
-        return (time.monotonic() - self._waiting_since) * 1000 >= self._config.linger_ms
+        return time.monotonic() - self._waiting_since >= self._linger
 
     def _find(self, message: Outgoing) -> DiskPartition:
         wanted = TopicPartition(message.topic, message.partition)

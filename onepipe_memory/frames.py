@@ -32,7 +32,7 @@ class BatchHeader(NamedTuple):
     length: int
     checksum: int
     first: int
-    count: int
+    messages: int
     last_timestamp: int
 
     @property
@@ -81,7 +81,7 @@ def decode_batch(topic: str, partition: int, header: BatchHeader, batch: bytes) 
     messages: list[Message] = []
     at = HEADER_BYTES
     unpack = _ENTRY.unpack_from
-    for offset in range(header.first, header.first + header.count):
+    for offset in range(header.first, header.first + header.messages):
         timestamp, key_size, value_size, header_count = unpack(batch, at)
         at += _ENTRY.size
         key = value = None

@@ -40,11 +40,11 @@ def open_transport(url: Url, settings: Mapping[str, Any]) -> MemoryTransport:
     config = MemoryConfig.of(url, settings)
     name = folder_of(url) or url.host
     if not name:
-        return MemoryTransport(_new_log(None, config), _do_nothing)
+        return MemoryTransport(_new_log("", config), _do_nothing)
     with _LOCK:
         shared = _SHARED.get(name)
         if shared is None:
-            shared = _SHARED[name] = _Shared(_new_log(name if isinstance(name, Path) else None, config))
+            shared = _SHARED[name] = _Shared(_new_log(name, config))
         _require_same(shared.log.config, config, {**url.query, **settings}, url)
         shared.users += 1
     return MemoryTransport(shared.log, lambda: _leave(name))
@@ -60,15 +60,16 @@ _SHARED: Final[dict[str | Path, _Shared]] = {}
 _LOCK = threading.Lock()
 
 
-def _new_log(folder: Path | None, config: MemoryConfig) -> Log:
+def _new_log(place: str | Path, config: MemoryConfig) -> Log:
+    """A log in a folder, or in memory under a name; without a name where that is empty."""
     from onepipe_memory.log import Log
     from onepipe_memory.store import MemoryStore
 
-    if folder is None:
-        return Log(MemoryStore(config), config)
+    if isinstance(place, str):
+        return Log(MemoryStore(config, place), config)
     from onepipe_memory.disk import DiskStore
 
-    return Log(DiskStore(folder, config), config)
+    return Log(DiskStore(place, config), config)
 
 
 def _leave(name: str | Path) -> None:

@@ -60,7 +60,7 @@ class Segment:
         self._places.append(self.size)
         self._timestamps.append(header.last_timestamp)
         self.last_timestamp = max(self.last_timestamp, header.last_timestamp)
-        self.end = header.first + header.count
+        self.end = header.first + header.messages
         self.size += header.size
 
     def read(self, offset: int, limit: int) -> list[Message]:

@@ -97,11 +97,11 @@ class MemoryStore:
     """A store in memory: it lives as long as its log."""
 
     capabilities: Final = frozenset[Capability]()
-    default_registry: Final = None
     watch_seconds: Final = None
 
-    def __init__(self, config: MemoryConfig) -> None:
+    def __init__(self, config: MemoryConfig, name: str = "") -> None:
         self._config = config
+        self.default_registry = f"memory://{name}"
         self._lock = threading.Lock()
         self._topics: dict[str, TopicLog[MemoryPartition]] = {}
         self._offsets: dict[str, Offsets] = {}
