@@ -23,7 +23,7 @@ from onepipe.declaration import DECLARATION_VERSION, RESERVED_PREFIX, require_fo
 from onepipe.errors import DeclarationError
 from onepipe.merge import MergePolicy
 from onepipe.rules import ATTRIBUTE, FieldRules, is_timestamp, value_type
-from onepipe.schema.model import Record, Schema
+from onepipe.schema.model import JSON, Field, Record, Schema
 
 __all__ = [
     "ATTRIBUTE",
@@ -91,9 +91,10 @@ class Topic:
         topic = cls(name, schema, _names(identity), merge, event_time, rules, owner, _names(partition_key), audit)
         require_valid(topic)
         root = topic.record
-        attributes = {**root.attributes, ATTRIBUTE: topic.declaration()}
-        declared = Schema.parse(attrs.evolve(schema, root=attrs.evolve(root, attributes=attributes)).document())
-        return attrs.evolve(topic, schema=declared)
+        fields = tuple(_normal(field) for field in root.fields)
+        declared = attrs.evolve(root, fields=fields, attributes=_with(root.attributes, topic.declaration()))
+        document = attrs.evolve(schema, root=declared).document()
+        return attrs.evolve(topic, schema=Schema.parse(document))
 
     @classmethod
     def from_document(cls, document: Any, *, name: str | None = None) -> Topic:
@@ -186,3 +187,13 @@ class Topic:
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _normal(field: Field) -> Field:
+    """The field with its rules in their one order, so that equal declarations are equal documents."""
+    return attrs.evolve(field, attributes=_with(field.attributes, FieldRules.of(field).document()))
+
+
+def _with(attributes: Mapping[str, JSON], declared: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    others = {key: value for key, value in attributes.items() if key != ATTRIBUTE}
+    return {**others, ATTRIBUTE: declared} if declared else others

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from onepipe.codegen.layout import Either, Expression, Group, call, literal, subscript
-from onepipe.codegen.names import Names
+from onepipe.codegen.names import Names, short_aliases
 from onepipe.schema.derive import ordered
 from onepipe.schema.literals import json_branch
 from onepipe.schema.logical import LogicalType
@@ -146,7 +146,7 @@ class AnnotationWriter:
             return []
         named: dict[str, Expression] = {"namespace": literal(space)} if space != inner else {}
         if node.aliases:
-            named["aliases"] = literal(node.aliases)
+            named["aliases"] = literal(short_aliases(node))
         return [self._op("avro_name", literal(last), **named)]
 
     def _further(self, type_: Expression, attributes: Mapping[str, JSON], *markers: Expression) -> Expression:

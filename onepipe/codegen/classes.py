@@ -9,7 +9,7 @@ from typing import Final
 from onepipe.codegen.annotations import AnnotationWriter
 from onepipe.codegen.defaults import DefaultWriter
 from onepipe.codegen.layout import WIDTH, Expression, Group, call, flat, laid_out, literal
-from onepipe.codegen.names import Names, members
+from onepipe.codegen.names import Names, members, short_aliases
 from onepipe.errors import DeclarationError
 from onepipe.merge import POSITIONAL, MergePolicy
 from onepipe.rules import ATTRIBUTE, FieldRules
@@ -91,7 +91,7 @@ class ClassWriter:
         if node.doc is not None and docstring is None:
             arguments["doc"] = literal(node.doc)
         if node.aliases:
-            arguments["aliases"] = literal(node.aliases)
+            arguments["aliases"] = literal(short_aliases(node))
         if attributes := self._further(node):
             arguments["attributes"] = literal(attributes)
         head = laid_out("", call(f"@{self.names.onepipe}.{decorator}", **arguments)) if arguments else ""

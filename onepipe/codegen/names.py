@@ -7,7 +7,7 @@ import keyword
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from onepipe.schema.model import Record, Schema
+from onepipe.schema.model import Named, Record, Schema
 
 _IMPORTS: Final = {
     "dt": "import datetime",
@@ -68,3 +68,9 @@ def members(symbols: Iterable[str]) -> dict[str, str]:
             name += "_"
         named[symbol] = name
     return named
+
+
+def short_aliases(node: Named) -> list[str]:
+    """The aliases of a type, without namespace where it is the type's own."""
+    own = node.name.rpartition(".")[0]
+    return [last if space == own else f"{space}.{last}" for space, _, last in (a.rpartition(".") for a in node.aliases)]
