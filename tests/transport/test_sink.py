@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -260,11 +259,31 @@ def test_following_goes_on_with_what_arrives_until_it_is_stopped(transport: Memo
 
 
 FEEDER = """
-import sys
-sys.path[:0] = sys.argv[3:]
+import os, signal, sys
+url, path, where = sys.argv[1:4]
+sys.path[:0] = sys.argv[4:]
 from test_sink import TOPIC, decode, documented_sink, feed, open_transport
 
-feed(documented_sink()(sys.argv[2]), TOPIC, open_transport(sys.argv[1]), decode, max_batch=5)
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Dying(documented_sink()):
+    writes = 0
+
+    def write(self, batch):
+        self.writes += 1
+        if where == "before" and self.writes == 7:
+            die()
+        if where == "during" and self.writes == 7:
+            self.db.set_progress_handler(die, 100)
+        super().write(batch)
+        if where == "after" and self.writes == 7:
+            die()
+
+
+feed(Dying(path), TOPIC, open_transport(url), decode, max_batch=5)
 """
 
 
@@ -272,25 +291,16 @@ def test_records_take_effect_exactly_once_through_kills(tmp_path: Path) -> None:
     url, path = f"memory://{tmp_path}/log", tmp_path / "widgets.db"
     transport = open_transport(url)
     assert isinstance(transport, MemoryTransport)
-    publish(transport, [f"W{number}=queued".encode() for number in range(1500)])
+    publish(transport, [f"W{number}=queued".encode() for number in range(200)])
     transport.close()
-    db = sqlite3.connect(path)
     documented_sink()(path).db.close()
+    db = sqlite3.connect(path)
     db.execute("create table arrivals (sid text)")
     db.execute("create trigger arrived after insert on widgets begin insert into arrivals values (new.sid); end")
     db.commit()
-    stored, kills = 0, 0
-    while stored < 1500:
-        command = [sys.executable, "-c", FEEDER, url, str(path), str(Path(__file__).parent), *sys.path]
-        with subprocess.Popen(command) as process:  # noqa: S603 - our own code
-            before = stored
-            while process.poll() is None and stored < before + 500:
-                (stored,) = db.execute("select count(*) from arrivals").fetchone()
-                time.sleep(0)
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
-        (stored,) = db.execute("select count(*) from arrivals").fetchone()
-    assert kills >= 2
-    assert db.execute("select count(*), count(distinct sid) from arrivals").fetchone() == (1500, 1500)
+    for where, stored in (("during", 30), ("after", 65), ("before", 95), ("never", 200)):
+        command = [sys.executable, "-c", FEEDER, url, str(path), where, str(Path(__file__).parent), *sys.path]
+        done = subprocess.run(command, check=False)  # noqa: S603 - our own code
+        assert done.returncode == (0 if where == "never" else -signal.SIGKILL)
+        assert db.execute("select count(*), count(distinct sid) from arrivals").fetchone() == (stored, stored)
     db.close()
