@@ -19,8 +19,8 @@ def open_registry(url: str) -> Registry:
     """Open a registry.
 
     Args:
-        url: where it is kept: `memory://` (a new one each time, gone with it), `sqlite:///relative.db`,
-            `sqlite:////absolute.db`, or `postgresql://user@host/database`.
+        url: where it is kept: `memory://` (a new one each time, gone with it), `memory://name` (one by that name in
+            this process), `sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user@host/database`.
 
     Raises:
         ConfigurationError: not such a URL.
@@ -31,9 +31,7 @@ def open_registry(url: str) -> Registry:
     if scheme not in _SCHEMES or "://" not in url:
         raise ConfigurationError(f"no registry is opened by {scheme}://{nearest(scheme, _SCHEMES)}")
     if scheme == "memory":
-        if url != "memory://":
-            raise ConfigurationError("a registry in memory has no name", remedy="memory://")
-        return StoredRegistry(MemoryStore())
+        return StoredRegistry(MemoryStore(url.partition("://")[2]))
     try:
         from onepipe.registry.sql import SQLStore
     except ModuleNotFoundError as error:

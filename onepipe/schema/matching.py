@@ -9,9 +9,12 @@ Source: Apache Avro 1.12 specification, sections "Schema Resolution" and "Aliase
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from functools import lru_cache
+from typing import Final, TypeAlias
 
-from onepipe.schema.model import Array, Enum, Field, Fixed, Map, Named, Node, Primitive, Record, Schema, Union
+import attrs
+
+from onepipe.schema.model import Enum, Field, Fixed, Named, Node, Primitive, Record, Schema, Union
 
 PROMOTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "int": ("long", "float", "double"),
@@ -22,20 +25,12 @@ PROMOTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """By the writer's primitive type, the other ones a reader may read it as, nearest first."""
 
-_SAME, _SAME_BASE, _PROMOTED = 0, 2, 3
+_Key: TypeAlias = tuple[str | int, ...]
 
 
 def same_name(reader: Named, writer: Named) -> bool:
     """Whether a reader's named type stands for a writer's: same unqualified name, or an alias that says so."""
-    return _name_distance(reader, writer) is not None
-
-
-def _name_distance(reader: Named, writer: Named) -> int | None:
-    if reader.name == writer.name:
-        return 0
-    if writer.name in reader.aliases:
-        return 1
-    return 2 if reader.name.rpartition(".")[2] == writer.name.rpartition(".")[2] else None
+    return not set(_offered_names(reader)).isdisjoint(_wanted_names(writer))
 
 
 def distance(reader: Node, writer: Node) -> int | None:
@@ -44,26 +39,8 @@ def distance(reader: Node, writer: Node) -> int | None:
     Types match by their kind and name only; whether what is inside can be read is not looked at. Neither may be a
     union or a reference.
     """
-    match reader, writer:
-        case Primitive(), Primitive():
-            return _primitive_distance(reader, writer)
-        case Fixed(), Fixed():
-            return _name_distance(reader, writer) if reader.size == writer.size else None
-        case Enum(), Enum():
-            return _name_distance(reader, writer)
-        case Record(), Record():
-            return _name_distance(reader, writer)
-        case (Array(), Array()) | (Map(), Map()):
-            return 0
-        case _:
-            return None
-
-
-def _primitive_distance(reader: Primitive, writer: Primitive) -> int | None:
-    if reader.name == writer.name:
-        return _SAME if reader.logical == writer.logical else _SAME_BASE
-    promotions = PROMOTIONS.get(writer.name, ())
-    return _PROMOTED + promotions.index(reader.name) if reader.name in promotions else None
+    offered = _offered(reader)
+    return next((far for far, key in enumerate(_wanted(writer)) if key in offered), None)
 
 
 def choose_branch(reader: Schema, union: Union, writer: Node) -> int | None:
@@ -77,9 +54,67 @@ def choose_branch(reader: Schema, union: Union, writer: Node) -> int | None:
         union: the reader's union.
         writer: the writer's type, neither a union nor a reference.
     """
-    found = ((distance(reader.resolve(branch), writer), number) for number, branch in enumerate(union.branches))
-    ranked = [(far, number) for far, number in found if far is not None]
-    return min(ranked)[1] if ranked else None
+    index = _branch_index(_Site(reader, union))
+    return next((index[key] for key in _wanted(writer) if key in index), None)
+
+
+@attrs.frozen(eq=False)
+class _Site:
+    """A union in a schema, equal to nothing but itself."""
+
+    reader: Schema
+    union: Union
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Site) and self.reader is other.reader and self.union is other.union
+
+    def __hash__(self) -> int:
+        return id(self.union)
+
+
+@lru_cache(256)
+def _branch_index(site: _Site) -> Mapping[_Key, int]:
+    """The first branch that offers each key. Kept, for a union may have thousands of branches on either side."""
+    index: dict[_Key, int] = {}
+    for number, branch in enumerate(site.union.branches):
+        for key in _offered(site.reader.resolve(branch)):
+            index.setdefault(key, number)
+    return index
+
+
+def _offered(reader: Node) -> tuple[_Key, ...]:
+    """What a reader's type can read: the keys it has in common with what a writer's type wants."""
+    if isinstance(reader, Record | Enum | Fixed):
+        return tuple((*_kind(reader), *key) for key in _offered_names(reader))
+    return (_kind(reader),)
+
+
+def _wanted(writer: Node) -> tuple[_Key, ...]:
+    """What a writer's type can be read by, nearest first."""
+    if isinstance(writer, Record | Enum | Fixed):
+        return tuple((*_kind(writer), *key) for key in _wanted_names(writer))
+    if isinstance(writer, Primitive):
+        return ((writer.name,), *((name,) for name in PROMOTIONS.get(writer.name, ())))
+    return (_kind(writer),)
+
+
+def _kind(node: Node) -> _Key:
+    if isinstance(node, Primitive):
+        return (node.name,)
+    return ("fixed", node.size) if isinstance(node, Fixed) else (type(node).__name__.lower(),)
+
+
+def _offered_names(reader: Named) -> tuple[_Key, ...]:
+    aliases = (("alias", alias) for alias in reader.aliases)
+    return (("name", reader.name), *aliases, ("unqualified", _unqualified(reader)))
+
+
+def _wanted_names(writer: Named) -> tuple[_Key, ...]:
+    return (("name", writer.name), ("alias", writer.name), ("unqualified", _unqualified(writer)))
+
+
+def _unqualified(node: Named) -> str:
+    return node.name.rpartition(".")[2]
 
 
 def pair_fields(reader: Record, writer: Record) -> dict[str, Field | None]:

@@ -197,7 +197,6 @@ def test_the_database_itself_refuses_a_version_of_an_unknown_schema(url):
         ("memroy://", "did you mean 'memory'"),
         ("memory", "no registry is opened"),
         ("", "no registry is opened"),
-        ("memory://name", "no name"),
         ("mysql://host/db", "no registry is opened"),
         ("sqlite://", "needs a file"),
         ("sqlite:///:memory:", "needs a file"),
