@@ -72,7 +72,13 @@ def raw_file(partition: int, hour: dt.datetime, first: int, content: str) -> str
         first: first offset of its range.
         content: its content hash.
     """
-    return f"part{partition}/{hour:%Y/%m/%d/%H}/offset{first:020}-{content}.parquet"
+    year, rest = f"{hour.year:04}", f"{hour:%m/%d/%H}"
+    return f"part{partition}/{year}/{rest}/{raw_file_name(first, content)}"
+
+
+def raw_file_name(first: int, content: str) -> str:
+    """Name of the raw file that begins at offset `first`."""
+    return f"offset{first:020}-{content}.parquet"
 
 
 def clean_file(day: dt.date | None, chunk: int, content: str) -> str:
@@ -83,7 +89,7 @@ def clean_file(day: dt.date | None, chunk: int, content: str) -> str:
         chunk: number of the chunk in the day.
         content: its content hash.
     """
-    folder = f"{day:%Y/%m/%d}" if day else "undated"
+    folder = f"{day.year:04}/{day:%m/%d}" if day else "undated"
     return f"{folder}/chunk{chunk}-{content}.parquet"
 
 

@@ -1,0 +1,218 @@
+"""Keeping a lake fast and small: merging small raw files, deleting what nothing refers to, checkpoints.
+
+All of it may run beside archives, dedups and readers. Rows, progress and what older snapshots refer to stay as they
+are.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import secrets
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import attrs
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile
+from onepipe.lake import Lake, layout
+from onepipe.lake.columns import LOG, OFFSET, PARTITION
+from onepipe.lake.raw_files import MARK_KEY
+from onepipe.lake.raw_footer import RawFooter, join_footers, read_footer
+from onepipe.lake.raw_parquet import parquet_writer
+from onepipe.lake.storage import Storage
+from onepipe.lake.table import LakeFile, LakeTable, NewFile, Statistics
+
+TARGET_BYTES: Final = 128 << 20
+"""Bytes a merged file has at most, about."""
+KEEP: Final = dt.timedelta(days=7)
+"""For how long files stay that nothing refers to any more."""
+_MAX_KEEP: Final = dt.timedelta(days=30)
+_GROUP_BYTES: Final = 64 << 20
+
+
+@attrs.frozen
+class CompactionReport:
+    """What a compaction did.
+
+    Attributes:
+        topic: name of the topic.
+        before: files merged.
+        after: files they became.
+        rows: rows in them.
+        conflicts: merges given up because another process had replaced the files.
+    """
+
+    topic: str
+    before: int = 0
+    after: int = 0
+    rows: int = 0
+    conflicts: int = 0
+
+
+def compact_raw(lake: Lake, topic: str, *, target_bytes: int = TARGET_BYTES, least: int = 2) -> CompactionReport:
+    """Merge small raw files of one partition that follow each other into larger ones.
+
+    Rows keep their bytes and their order; the new footer is the sum of the old ones. Every file is checked against the
+    hash in its name first, so that damage is never written anew under a good name.
+
+    Args:
+        lake: where the table is.
+        topic: name of the topic; nothing is done where nothing was archived.
+        target_bytes: bytes a merged file has at most, about; files of more than half of that stay.
+        least: how many files are worth merging, from 2.
+
+    Raises:
+        CorruptFile: a file to be merged holds other bytes than were written; what was merged before stays.
+    """
+    table = lake.raw(topic)
+    report = CompactionReport(topic)
+    if table is None:
+        return report
+    for files in _small_runs(table, target_bytes, max(2, least)):
+        try:
+            rows = _merge(table, files)
+        except CommitConflict:
+            report = attrs.evolve(report, conflicts=report.conflicts + 1)
+            continue
+        report = attrs.evolve(
+            report, before=report.before + len(files), after=report.after + 1, rows=report.rows + rows
+        )
+    return report
+
+
+def vacuum(lake: Lake, topic: str, *, keep: dt.timedelta = KEEP) -> list[str]:
+    """Delete the topic's data files that nothing has referred to for `keep`, and the lake's abandoned temporary files.
+
+    Args:
+        lake: where the tables are.
+        topic: name of the topic.
+        keep: how far back a table can still be read, and how long a commit may take; up to 30 days.
+
+    Returns:
+        Paths of the deleted data files, below the lake's root.
+
+    Raises:
+        ConfigurationError: `keep` is not from 0 to 30 days.
+    """
+    if not dt.timedelta(0) <= keep <= _MAX_KEEP:
+        raise ConfigurationError("keep is from 0 to 30 days: for so long the log of a table says what it was")
+    before = dt.datetime.now(dt.UTC) - keep
+    lake.storage.abandoned(before.timestamp())
+    tables = [table for table in (lake.raw(topic), lake.clean(topic)) if table is not None]
+    return [f"{table.root}/{path}" for table in tables for path in table.vacuum(keep)]
+
+
+def checkpoint(lake: Lake, topic: str) -> None:
+    """Write checkpoints of the topic's tables, and delete log entries of more than 30 days they stand for."""
+    for table in (lake.raw(topic), lake.clean(topic)):
+        if table is not None:
+            table.checkpoint()
+            table.clean_log()
+
+
+def _small_runs(table: LakeTable, target_bytes: int, least: int) -> Iterator[list[LakeFile]]:
+    """Files that follow each other in their partition, small enough to be merged together."""
+    partitions: dict[tuple[Any, Any], list[LakeFile]] = defaultdict(list)
+    for file in table.snapshot().files:
+        statistics = file.statistics
+        partitions[statistics[LOG][0], statistics[PARTITION][0]].append(file)
+    for files in partitions.values():
+        files.sort(key=lambda file: file.statistics[OFFSET])
+        for small, group in itertools.groupby(files, lambda file: 2 * file.size <= target_bytes):
+            if small:
+                yield from (run for run in _packed(list(group), target_bytes) if len(run) >= least)
+
+
+def _packed(files: Sequence[LakeFile], target_bytes: int) -> Iterator[list[LakeFile]]:
+    """The files in groups of at most `target_bytes`."""
+    run: list[LakeFile] = []
+    for file in files:
+        if run and sum(f.size for f in run) + file.size > target_bytes:
+            yield run
+            run = []
+        run.append(file)
+    if run:
+        yield run
+
+
+def _merge(table: LakeTable, files: Sequence[LakeFile]) -> int:
+    """Replace files by one in one commit; how many rows it has.
+
+    Raises:
+        CommitConflict: another process replaced one of them first.
+        CorruptFile: one of them holds other bytes than were written.
+    """
+    storage = table.storage
+    paths = [f"{table.root}/{file.path}" for file in files]
+    for path in paths:
+        layout.check_content(storage, path)
+    footer = join_footers([read_footer(storage, path) for path in paths])
+    with storage.temporary() as temporary:
+        _write_merged(storage, paths, footer, temporary)
+        name = layout.raw_file_name(footer.first, layout.file_hash(temporary))
+        path = str(PurePosixPath(files[0].path).parent / name)
+        size = temporary.stat().st_size
+        storage.publish(temporary, f"{table.root}/{path}")
+    new = NewFile(path, footer.rows, size, _joined_statistics(files))
+    note = {"compact": {"files": len(files), "rows": footer.rows}}
+    try:
+        table.commit([new], [file.path for file in files], note=note)
+    except CommitConflict:
+        storage.delete(f"{table.root}/{path}")  # its mark makes it nobody else's
+        raise
+    return footer.rows
+
+
+def _write_merged(storage: Storage, paths: Sequence[str], footer: RawFooter, target: Path) -> None:
+    schema = _schema(storage, paths)
+    rows = 0
+    with pa.OSFile(str(target), "wb") as sink, parquet_writer(sink, schema) as writer:
+        for table in _row_groups(storage, paths, schema):
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
+            rows += table.num_rows
+        writer.add_key_value_metadata({**footer.metadata(), MARK_KEY: secrets.token_hex(16).encode()})
+    if rows != footer.rows:
+        raise CorruptFile(f"{paths[0]} and those behind it have {rows} rows, and {footer.rows} by their footers")
+
+
+def _schema(storage: Storage, paths: Sequence[str]) -> pa.Schema:
+    """All columns of some files."""
+    schemas = []
+    for path in paths:
+        with storage.open(path) as file:
+            schemas.append(pq.read_schema(file).remove_metadata())
+    return pa.unify_schemas(schemas)
+
+
+def _row_groups(storage: Storage, paths: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of some files in order, with all columns, in tables of about _GROUP_BYTES."""
+    waiting: list[pa.Table] = []
+    for path in paths:
+        with storage.open(path) as file, pq.ParquetFile(file) as parquet:
+            for number in range(parquet.num_row_groups):
+                waiting.append(parquet.read_row_group(number).replace_schema_metadata(None))
+                if sum(table.nbytes for table in waiting) >= _GROUP_BYTES:
+                    yield _aligned(waiting, schema)
+                    waiting = []
+    if waiting:
+        yield _aligned(waiting, schema)
+
+
+def _aligned(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
+    """One table of several, null in the columns and members that one of them lacks."""
+    return pa.concat_tables([schema.empty_table(), *tables], promote_options="default").select(schema.names)
+
+
+def _joined_statistics(files: Sequence[LakeFile]) -> Statistics:
+    """The bounds of the columns that all files have bounds of."""
+    common = set.intersection(*(set(file.statistics) for file in files))
+    found: dict[str, Any] = {}
+    for column in sorted(common):
+        bounds: list[Any] = [file.statistics[column] for file in files]
+        found[column] = min(low for low, _ in bounds), max(high for _, high in bounds)
+    return found
