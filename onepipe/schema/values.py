@@ -114,8 +114,17 @@ def from_base(node: Leaf, base: Any) -> Any:
     Raises:
         DecodeError: outside what Python, or the declared precision, can hold.
     """
+    convert = interpreter(node)
+    return base if convert is None else convert(base)
+
+
+def interpreter(node: Leaf) -> Callable[[Any], Any] | None:
+    """The function from base to logical values of a type; None where they are the same.
+
+    The function raises DecodeError as `from_base` does.
+    """
     convert = _FROM_BASE.get(kind_of(node))
-    return base if convert is None else convert(node, base)
+    return None if convert is None else partial(convert, node)
 
 
 def misfit(rule: str, message: str) -> InvalidRecord:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from onepipe.errors import DecodeError
+
 _LOW: Final = (1 << 14) - 1
 
 
@@ -44,3 +46,58 @@ def encode_long(number: int) -> bytes:
     if zigzag < 1 << 64:
         return middle + MORE[zigzag >> 42 & _LOW] + LAST[zigzag >> 56]
     raise OverflowError("beyond 64 bits")
+
+
+def decode_unsigned(data: bytes, position: int) -> tuple[int, int]:
+    """The zigzag form of the integer at a position, below 2**64, and the position after it.
+
+    Raises:
+        DecodeError: not the shortest encoding, or beyond 64 bits.
+        IndexError: the data ends within it.
+    """
+    byte = data[position]
+    if byte < 128:
+        return byte, position + 1
+    number, shift = byte & 127, 7
+    while shift < 63:
+        position += 1
+        byte = data[position]
+        if byte < 128:
+            if not byte:
+                raise DecodeError("an integer that is not encoded in the fewest bytes")
+            return number | byte << shift, position + 1
+        number |= (byte & 127) << shift
+        shift += 7
+    byte = data[position + 1]
+    if byte != 1:
+        raise DecodeError("an integer beyond 64 bits" if byte else "an integer that is not encoded in the fewest bytes")
+    return number | 1 << 63, position + 2
+
+
+def decode_count(data: bytes, position: int) -> tuple[int, int]:
+    """The length, branch or index at a position, and the position after it.
+
+    Raises:
+        DecodeError: negative, not the shortest encoding, or beyond 64 bits.
+        IndexError: the data ends within it.
+    """
+    number, position = decode_unsigned(data, position)
+    if number & 1:
+        raise DecodeError("a negative length or index")
+    return number >> 1, position
+
+
+def decode_block(data: bytes, position: int) -> tuple[int, int, int]:
+    """The number of items in the block of an array or map at a position, where they begin, and where they must end.
+
+    The end is -1 where the block does not say its size.
+
+    Raises:
+        DecodeError: not the shortest encoding, beyond 64 bits, or a negative size.
+        IndexError: the data ends within it.
+    """
+    number, position = decode_unsigned(data, position)
+    if not number & 1:
+        return number >> 1, position, -1
+    size, position = decode_count(data, position)
+    return (number >> 1) + 1, position, position + size
