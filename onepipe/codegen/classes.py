@@ -142,7 +142,7 @@ class ClassWriter:
             return laid_out(before, type_, "", _INDENT)
         plain = told.get("default")
         if isinstance(plain, str) and len(told) == 1 and not rules:
-            return laid_out(before, type_, f" = {plain}", _INDENT)
+            return _assigned(before, type_, plain)
         return _assigned(before, type_, call(f"{self.names.onepipe}.field", **told, **rules))
 
     def _rules(self, record: Record, field: Field) -> dict[str, Expression]:
@@ -170,13 +170,14 @@ class ClassWriter:
         return told
 
 
-def _assigned(before: str, type_: Expression, value: Group) -> str:
+def _assigned(before: str, type_: Expression, value: Expression) -> str:
     """An annotated assignment: what does not fit is broken in the value first, then in the annotation too."""
     start, inner = f"{before}{flat(type_)} = ", 2 * _INDENT
-    if len(f"{start}{value.opening}") <= WIDTH:
+    first = value.opening if isinstance(value, Group) else flat(value)
+    if len(f"{start}{first}") <= WIDTH:
         return laid_out(start, value, "", _INDENT)
-    if len(f"{start}(") <= WIDTH and len(f"{inner}{flat(value)}") <= WIDTH:
-        return f"{start}(\n{inner}{flat(value)}\n{_INDENT})"
+    if len(f"{start}(") <= WIDTH and len(f"{inner}{first}") <= WIDTH:
+        return f"{start}(\n{laid_out(inner, value, '', inner)}\n{_INDENT})"
     closing = f"{_INDENT}]"  # what the broken annotation ends with
     return laid_out(before, type_, laid_out(f"{closing} = ", value, "", _INDENT).removeprefix(closing), _INDENT)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -60,8 +60,7 @@ def literal(value: Any) -> Expression:
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return Group("[", tuple(("", literal(item)) for item in value), "]")
     if isinstance(value, bytes):
-        text = repr(value)
-        return f'b"{text[2:-1]}"' if text[1] == "'" and '"' not in text else text
+        return "b" + _quoted(value.decode("latin-1"), ascii)
     return repr(value).replace("e+", "e")
 
 
@@ -111,12 +110,13 @@ def _enclosed(before: str, expression: Either, after: str, indent: str) -> str:
     return f"{before}(\n{content}\n{indent}){after}"
 
 
-def _quoted(text: str) -> str:
+def _quoted(text: str, spell: Callable[[str], str] = repr) -> str:
+    """Text as literal in the quotes that need fewer escapes; `spell` says how a character is spelled."""
     quote = "'" if text.count('"') > text.count("'") else '"'
-    return quote + "".join(_escaped(character, quote) for character in text) + quote
+    return quote + "".join(_escaped(character, quote, spell) for character in text) + quote
 
 
-def _escaped(character: str, quote: str) -> str:
+def _escaped(character: str, quote: str, spell: Callable[[str], str]) -> str:
     if character in "'\"":
         return f"\\{character}" if character == quote else character
-    return repr(character)[1:-1]
+    return spell(character)[1:-1]
