@@ -1,7 +1,7 @@
 """The names with which classes declare topics, in one place."""
 
 from onepipe.merge import MergePolicy, first, latest, latest_non_null, maximum, minimum, union
-from onepipe.record import enumeration, field, record
+from onepipe.record import enumeration, evolve, field, record
 from onepipe.schema.markers import (
     attributes,
     avro_name,
@@ -23,6 +23,7 @@ __all__ = [
     "branches",
     "decimal",
     "enumeration",
+    "evolve",
     "field",
     "first",
     "fixed",

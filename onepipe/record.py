@@ -38,7 +38,7 @@ from onepipe.schema.model import JSON, NO_DEFAULT
 from onepipe.schema.values import Duration, symbol_of
 from onepipe.topic import Audit, Topic
 
-__all__ = ["RecordInfo", "enumeration", "field", "record", "record_info", "topic_of"]
+__all__ = ["RecordInfo", "enumeration", "evolve", "field", "record", "record_info", "topic_of"]
 
 _T = TypeVar("_T")
 _Class = TypeVar("_Class", bound=type)
@@ -318,6 +318,21 @@ def topic_of(source: Any) -> Topic:
     if topic is None:
         raise DeclarationError(f"{cls.__qualname__} declares no topic", remedy="name it: @record(topic=…)")
     return topic
+
+
+def evolve(record: _T, /, **changes: Any) -> _T:
+    """A copy of a record with some fields changed.
+
+    Args:
+        record: an instance of a record class.
+        **changes: the new values by field.
+
+    Raises:
+        DeclarationError: not a record.
+        TypeError: a name that is not a field.
+    """
+    declaration_of(type(record))
+    return attrs.evolve(record, **changes)  # type: ignore[misc]  # record classes are attrs classes underneath
 
 
 def _attrs_class(plain: type, *, frozen: bool, kw_only: bool) -> type:

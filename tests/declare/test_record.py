@@ -67,6 +67,16 @@ def test_records_are_frozen_keyword_only_compared_by_value_and_have_slots() -> N
         Widget("W1", "queued", T0, T0)  # type: ignore[misc]  # what is tested
 
 
+def test_a_copy_with_changes_leaves_the_record_as_it_is() -> None:
+    widget = Widget(sid="W1", status="queued", created=T0, updated=T0)
+    assert op.evolve(widget, status="done").status == "done"
+    assert widget.status == "queued"
+    with pytest.raises(TypeError):
+        op.evolve(widget, state="done")
+    with pytest.raises(DeclarationError, match="int is not a record"):
+        op.evolve(1)
+
+
 def test_the_topic_of_a_class_its_instance_and_itself_is_the_same() -> None:
     widget = Widget(sid="W1", status="queued", created=T0, updated=T0)
     assert topic_of(widget) is topic_of(Widget) is topic_of(topic_of(Widget))
