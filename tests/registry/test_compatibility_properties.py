@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from schema_changes import Unreadable, changed, corners, resolve
 from strategies import evolved, schemas
 
+from onepipe.errors import ResolutionError
 from onepipe.schema.compatibility import Kind, Level, can_read, check
 from onepipe.schema.model import Schema, Union, branch_name
+from onepipe.schema.resolve import ArrayPlan, EnumPlan, MapPlan, RecordPlan, RefusedPlan, UnionPlan
+from onepipe.schema.resolve import resolve as plan_of
 
 QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=150)
 PLAIN = schemas(depth=2, logical=False)
@@ -73,6 +76,37 @@ def test_fastavro_reads_every_corner_of_what_is_called_readable(pair):
         buffer.seek(0)
         fastavro.schemaless_reader(buffer, writer.document(), reader.document())
         assert buffer.read() == b""
+
+
+def reads_all(plan):
+    """Whether a decoder's plan refuses no value of the writer."""
+    pending, seen = [plan], set()
+    while pending:
+        plan = pending.pop()
+        match plan:
+            case RefusedPlan() | RecordPlan(refused=ResolutionError()):
+                return False
+            case EnumPlan(symbols=symbols) if None in symbols:
+                return False
+            case RecordPlan(steps=steps) if id(plan) not in seen:
+                seen.add(id(plan))
+                pending += [step.plan for step in steps]
+            case UnionPlan(branches=inner):
+                pending += inner
+            case ArrayPlan(items=inner) | MapPlan(values=inner):
+                pending.append(inner)
+    return True
+
+
+@QUICK
+@given(pairs() | pairs(schemas(depth=2)) | st.tuples(schemas(depth=2), schemas(depth=2)))
+def test_decoding_refuses_exactly_what_is_called_unreadable(pair):
+    reader, writer = pair
+    try:
+        decodes = reads_all(plan_of(reader, writer))
+    except ResolutionError:
+        decodes = False
+    assert decodes == (can_read(reader, writer) == ()), (reader.text, writer.text)
 
 
 @QUICK
