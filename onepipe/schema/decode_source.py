@@ -290,8 +290,10 @@ class DecoderSource:
                 self.source.line(f"({value},) = unpack_{name}(data, pos)")
                 self.source.line(f"pos += {4 if name == 'float' else 8}")
             case "fixed":
-                self.source.line(f"pos += {writer.size if isinstance(writer, Fixed) else 0}")
-                self.source.line(f"{value} = data[pos - {writer.size if isinstance(writer, Fixed) else 0}:pos]")
+                size = writer.size if isinstance(writer, Fixed) else 0
+                self._check(f"{size} > size - pos", "the message ends too early")
+                self.source.line(f"pos += {size}")
+                self.source.line(f"{value} = data[pos - {size}:pos]")
             case _:
                 start, end = self._span()
                 self.source.line(f"{value} = data[{start}:{end}]{'.decode()' if name == 'string' else ''}")
@@ -306,7 +308,7 @@ class DecoderSource:
             with source.block("if pos + 8 <= size:"):
                 source.line("a, b, c, d, e, f, g, h = data[pos:pos + 8]")
             with source.block("else:"):
-                source.line("a = h = 0")
+                source.line("a = b = c = d = e = f = g = h = 0")
             with source.block("if a & b & c & d & e & f & g & 128 and 0 < h < 128:"):
                 parts = " + ".join(f"({byte} << {7 * n})" for n, byte in enumerate("abcdefgh"))
                 source.line(f"{value} = {parts} - {_EIGHT_BYTES}")

@@ -13,7 +13,7 @@ from strategies import base, schemas, values
 from onepipe.schema.encode import compile_encoder
 from onepipe.schema.model import Schema
 
-_PROPERTY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+_PROPERTY = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def without_logical_types(document: Any) -> Any:

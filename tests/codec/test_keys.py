@@ -18,7 +18,7 @@ from onepipe.schema.keys import compile_key, key_values
 from onepipe.schema.model import Record, Schema
 from onepipe.schema.values import to_base
 
-_PROPERTY = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+_PROPERTY = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def record(*fields: Any) -> Schema:
