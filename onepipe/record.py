@@ -14,7 +14,7 @@ import keyword
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from uuid import UUID
 
 import attrs
@@ -38,6 +38,46 @@ from onepipe.schema.model import JSON, NO_DEFAULT
 from onepipe.schema.values import Duration, symbol_of
 from onepipe.topic import Audit, Topic
 
+if TYPE_CHECKING:  # what the overloads take; at run time the signatures below say it
+    from typing_extensions import TypedDict, Unpack
+
+    from onepipe.checks import Expression
+
+    class _FieldOptions(TypedDict, total=False):
+        identity: bool
+        version: bool
+        ge: Any
+        gt: Any
+        le: Any
+        lt: Any
+        min_length: int | None
+        max_length: int | None
+        pattern: str | None
+        doc: str | None
+        aliases: Sequence[str]
+        sensitivity: Sequence[str]
+        merge: MergePolicy | None
+        attributes: Mapping[str, JSON] | None
+        json_default: JSON
+
+    class _RecordOptions(TypedDict, total=False):
+        topic: str | None
+        identity: str | Sequence[str]
+        merge: MergePolicy | None
+        event_time: str | None
+        checks: Mapping[str, str | Expression] | None
+        owner: str | None
+        partition_key: str | Sequence[str]
+        audit: Audit
+        name: str | None
+        namespace: str | None
+        doc: str | None
+        aliases: Sequence[str]
+        attributes: Mapping[str, JSON] | None
+        frozen: bool
+        kw_only: bool
+
+
 __all__ = ["RecordInfo", "enumeration", "evolve", "field", "record", "record_info", "topic_of"]
 
 _T = TypeVar("_T")
@@ -51,64 +91,11 @@ _RECORD_KEYS: Final = frozenset({"name", "namespace", "fields", "symbols", "doc"
 
 
 @overload
-def field(
-    *,
-    default: _T,
-    identity: bool = ...,
-    version: bool = ...,
-    ge: Any = ...,
-    gt: Any = ...,
-    le: Any = ...,
-    lt: Any = ...,
-    min_length: int | None = ...,
-    max_length: int | None = ...,
-    pattern: str | None = ...,
-    doc: str | None = ...,
-    aliases: Sequence[str] = ...,
-    sensitivity: Sequence[str] = ...,
-    merge: MergePolicy | None = ...,
-    attributes: Mapping[str, JSON] | None = ...,
-    json_default: JSON = ...,
-) -> _T: ...
+def field(*, default: _T, **options: Unpack[_FieldOptions]) -> _T: ...
 @overload
-def field(
-    *,
-    factory: Callable[[], _T],
-    identity: bool = ...,
-    version: bool = ...,
-    ge: Any = ...,
-    gt: Any = ...,
-    le: Any = ...,
-    lt: Any = ...,
-    min_length: int | None = ...,
-    max_length: int | None = ...,
-    pattern: str | None = ...,
-    doc: str | None = ...,
-    aliases: Sequence[str] = ...,
-    sensitivity: Sequence[str] = ...,
-    merge: MergePolicy | None = ...,
-    attributes: Mapping[str, JSON] | None = ...,
-    json_default: JSON = ...,
-) -> _T: ...
+def field(*, factory: Callable[[], _T], **options: Unpack[_FieldOptions]) -> _T: ...
 @overload
-def field(
-    *,
-    identity: bool = ...,
-    version: bool = ...,
-    ge: Any = ...,
-    gt: Any = ...,
-    le: Any = ...,
-    lt: Any = ...,
-    min_length: int | None = ...,
-    max_length: int | None = ...,
-    pattern: str | None = ...,
-    doc: str | None = ...,
-    aliases: Sequence[str] = ...,
-    sensitivity: Sequence[str] = ...,
-    merge: MergePolicy | None = ...,
-    attributes: Mapping[str, JSON] | None = ...,
-    json_default: JSON = ...,
-) -> Any: ...
+def field(**options: Unpack[_FieldOptions]) -> Any: ...
 def field(
     *,
     default: Any = NO_DEFAULT,
@@ -174,24 +161,7 @@ def field(
 @overload
 def record(cls: _Class, /) -> _Class: ...
 @overload
-def record(
-    *,
-    topic: str | None = ...,
-    identity: str | Sequence[str] = ...,
-    merge: MergePolicy | None = ...,
-    event_time: str | None = ...,
-    checks: Mapping[str, str] | None = ...,
-    owner: str | None = ...,
-    partition_key: str | Sequence[str] = ...,
-    audit: Audit = ...,
-    name: str | None = ...,
-    namespace: str | None = ...,
-    doc: str | None = ...,
-    aliases: Sequence[str] = ...,
-    attributes: Mapping[str, JSON] | None = ...,
-    frozen: bool = ...,
-    kw_only: bool = ...,
-) -> Callable[[_Class], _Class]: ...
+def record(**options: Unpack[_RecordOptions]) -> Callable[[_Class], _Class]: ...
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 def record(
     cls: type | None = None,
@@ -201,7 +171,7 @@ def record(
     identity: str | Sequence[str] = (),
     merge: MergePolicy | None = None,
     event_time: str | None = None,
-    checks: Mapping[str, str] | None = None,
+    checks: Mapping[str, str | Expression] | None = None,
     owner: str | None = None,
     partition_key: str | Sequence[str] = (),
     audit: Audit = "counted",
@@ -247,7 +217,7 @@ def record(
             identity=_names(identity),
             merge=merge,
             event_time=event_time,
-            checks=dict(checks or {}),
+            checks={name: str(check) for name, check in (checks or {}).items()},
             owner=owner,
             partition_key=_names(partition_key),
             audit=audit,

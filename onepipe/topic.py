@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
@@ -24,6 +24,9 @@ from onepipe.errors import DeclarationError
 from onepipe.merge import MergePolicy
 from onepipe.rules import ATTRIBUTE, FieldRules, is_timestamp, value_type
 from onepipe.schema.model import JSON, Field, Record, Schema
+
+if TYPE_CHECKING:
+    from onepipe.checks import Expression
 
 __all__ = [
     "ATTRIBUTE",
@@ -76,7 +79,7 @@ class Topic:
         identity: str | Sequence[str] = (),
         merge: MergePolicy | None = None,
         event_time: str | None = None,
-        checks: Mapping[str, str] | None = None,
+        checks: Mapping[str, str | Expression] | None = None,
         owner: str | None = None,
         partition_key: str | Sequence[str] = (),
         audit: Audit = "counted",
@@ -87,7 +90,7 @@ class Topic:
             DeclarationError: a name that is not a field, a type that cannot serve, a check outside the grammar; says
                 the nearest match.
         """
-        rules = MappingProxyType(dict(checks or {}))
+        rules = MappingProxyType({rule: str(check) for rule, check in (checks or {}).items()})
         topic = cls(name, schema, _names(identity), merge, event_time, rules, owner, _names(partition_key), audit)
         require_valid(topic)
         root = topic.record

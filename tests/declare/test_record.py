@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from onepipe import declare as op
+from onepipe.checks import col
 from onepipe.errors import CheckError, DeclarationError
 from onepipe.merge import MergePolicy
 from onepipe.record import record_info, topic_of
@@ -216,6 +217,16 @@ def test_a_check_outside_the_grammar_is_refused_with_topic() -> None:
             x: int
 
     assert caught.value.topic == "Mistakes"
+
+
+def test_a_check_may_be_built_of_columns() -> None:
+    @op.record(topic="Built", checks={"paid": col("paid") <= col("total")})
+    class Built:
+        paid: int
+        total: int
+
+    assert topic_of(Built).checks == {"paid": "paid <= total"}
+    assert topic_of(Built).evolve(checks={"c": col("paid") > 0}).checks == {"c": "paid > 0"}
 
 
 def test_marks_on_fields_say_identity_and_version() -> None:
