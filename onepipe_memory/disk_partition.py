@@ -205,7 +205,7 @@ class DiskPartition:
             self._segments = [known.get(name) or self._segment(name) for name in names]
             for segment in self._segments:
                 if segment.path.name >= last:
-                    segment.extend()
+                    segment.extend(last=segment is self._segments[-1])
             self._start = read_json(self._folder / _START, {"start": 0})["start"]
         except FileNotFoundError:
             self.deleted = not self._folder.exists()

@@ -46,13 +46,36 @@ class Segment:
         self._timestamps = array("q")
         self._decoded: tuple[int, list[Message]] = (-1, [])
 
-    def extend(self) -> None:
-        """Take note of batches written since; what is not whole yet is left for the next time."""
+    def extend(self, *, last: bool) -> None:
+        """Take note of batches written since.
+
+        Args:
+            last: whether this is the partition's last segment. Its batches are checked, as a write may be under way or
+                was torn; what is not whole is left for the next time. Those of others are checked when they are read.
+
+        Raises:
+            TransportError: a header is damaged, and whole batches follow it.
+        """
         with self.path.open("rb") as file:
+            if last:
+                file.seek(self.size)
+                self._extend_checked(file.read())
+                return
             for header in _headers(file.fileno(), self.size, os.fstat(file.fileno()).st_size):
                 if header.first != self.end:
                     break
                 self.note(header)
+
+    def _extend_checked(self, data: bytes) -> None:
+        at = 0
+        while (header := read_header(data, at)) is not None and header.first == self.end:
+            batch = data[at : at + header.size]
+            if not is_whole(header, batch) and not (len(batch) == header.size and _whole_follows(data, at)):
+                return
+            self.note(header)  # where it is not whole, whoever reads it is told
+            at += header.size
+        if _whole_follows(data, at):
+            raise self._damaged(self.size, self.end)
 
     def note(self, header: BatchHeader) -> None:
         """Take note of a batch at the end of those known."""
@@ -96,11 +119,8 @@ class Segment:
         while (header := _whole_at(data, at)) is not None and header.first == self.end:
             self.note(header)
             at += header.size
-        later = data.find(MAGIC, at + 1)
-        while later >= 0:
-            if _whole_at(data, later) is not None:
-                raise self._damaged(at, self.end)
-            later = data.find(MAGIC, later + 1)
+        if _whole_follows(data, at):
+            raise self._damaged(at, self.end)
         return at
 
     def _batch(self, index: int) -> list[Message]:
@@ -145,3 +165,11 @@ def _headers(file: int, at: int, size: int) -> Iterator[BatchHeader]:
 def _whole_at(data: bytes, at: int) -> BatchHeader | None:
     header = read_header(data, at)
     return header if header and is_whole(header, data[at : at + header.size]) else None
+
+
+def _whole_follows(data: bytes, at: int) -> bool:
+    """Whether a whole batch begins somewhere after a place."""
+    later = data.find(MAGIC, at + 1)
+    while later >= 0 and _whole_at(data, later) is None:
+        later = data.find(MAGIC, later + 1)
+    return later >= 0
