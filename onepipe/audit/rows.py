@@ -40,6 +40,7 @@ _SELECTED: Final = (
     (c.ERROR, "error"),
 )
 _FILE_BITS: Final = 40
+_ROW_MASK: Final = (1 << _FILE_BITS) - 1
 _PLACE: Final = "log, part"
 _STREAM: Final = "log, part, epoch"
 _SEQUENCE: Final = "log, part, epoch, seq"
@@ -57,10 +58,13 @@ class RowFault:
         epoch: its writer.
         sequence: its number among the writer's records.
         key: its identity key, where known.
-        file: number of the raw file that holds it, in the order given; None where none does.
-        row: number of the row among the audited ones; None where it is lost.
+        file: path of the raw file that holds it; None where none does.
+        row: number of the row in that file.
+        first: of a repeated row, the offset of the record itself.
+        check: whether the digest differs from the one in the message's own header.
         hi: first lane of the digest it should have, where known.
         lo: second lane.
+        hour: hours since 1970 of the message's time; None where it is lost.
         detail: what differs.
     """
 
@@ -71,10 +75,13 @@ class RowFault:
     epoch: bytes | None
     sequence: int | None
     key: bytes | None
-    file: int | None
+    file: str | None
     row: int | None
+    first: int | None
+    check: bool
     hi: int | None
     lo: int | None
+    hour: int | None
     detail: str
 
 
@@ -101,12 +108,13 @@ class RowAudit:
             damaged: columns row and detail.
         """
         self._engine = engine
-        self._named = manifest is not None
+        self._paths = [file.path for file in files]
         engine.register("vouched_arrow", _streams_table(streams))
         engine.register("excused_arrow", _excused_table(streams))
         engine.register("archived_arrow", _archived_table(archived))
         engine.register("manifest_arrow", manifest if manifest is not None else _MANIFEST.empty_table())
         engine.register("damaged_arrow", damaged)
+        engine.register("no_rows", pa.schema([*_READ, (ROW, pa.int64())]).empty_table())
         for name in ("vouched", "excused", "archived", "damaged"):
             engine.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM {name}_arrow", "loading evidence")
         engine.execute("CREATE TEMP TABLE manifest AS SELECT DISTINCT * FROM manifest_arrow", "loading manifests")
@@ -141,10 +149,13 @@ class RowAudit:
                 row["epoch"],
                 row["seq"],
                 row["key"],
-                None if row["row"] is None else row["row"] >> _FILE_BITS,
-                row["row"],
+                None if row["row"] is None else self._paths[row["row"] >> _FILE_BITS],
+                None if row["row"] is None else row["row"] & _ROW_MASK,
+                row["first_pos"],
+                row["checked"],
                 row["hi"],
                 row["lo"],
+                row["hour"],
                 row["detail"],
             )
             for row in rows
@@ -155,8 +166,10 @@ def _audited(files: Sequence[RawFile]) -> str:
     columns = ", ".join(f"{name} AS {short}" for name, short in _SELECTED)
     hour = f"epoch_us({c.TIMESTAMP}) // 3600000000 AS hour"
     if not files:
-        return f"SELECT {columns}, {hour}, _op_row AS row FROM {numbered_files([], _READ)}"
-    return f"SELECT {columns}, {hour}, _op_row AS row FROM {numbered_files([file.uri for file in files], _READ)}"
+        return f"SELECT {columns}, {hour}, _op_row::BIGINT AS row FROM {numbered_files([], _READ)}"
+    return (
+        f"SELECT {columns}, {hour}, _op_row::BIGINT AS row FROM {numbered_files([file.uri for file in files], _READ)}"
+    )
 
 
 _READ: Final = pa.schema([c.RAW_COLUMNS.field(name) for name in (*(name for name, _ in _SELECTED), c.TIMESTAMP)])
@@ -164,8 +177,8 @@ _READ: Final = pa.schema([c.RAW_COLUMNS.field(name) for name in (*(name for name
 # A copy of a record is a second row of one writer's sequence. The first one, by offset, is the record itself; of two at
 # one offset, the one that is told by its body to be whole.
 _REPEATED: Final = f"""
-    SELECT log, part, pos, epoch, seq, coalesce(m.key, a.key) AS key, row, a.hi AS hi, a.lo AS lo,
-           'first seen at offset ' || first_pos AS detail
+    SELECT log, part, pos, epoch, seq, coalesce(m.key, a.key) AS key, row, a.hi AS hi, a.lo AS lo, hour,
+           first_pos, false AS checked, 'first seen at offset ' || first_pos AS detail
     FROM (
         SELECT *, row_number() OVER same AS copy, first_value(pos) OVER same AS first_pos
         FROM (SELECT * FROM audited WHERE epoch IS NOT NULL) LEFT JOIN (SELECT row, detail FROM damaged) USING (row)
@@ -176,7 +189,8 @@ _REPEATED: Final = f"""
 """
 
 _ALTERED: Final = f"""
-    SELECT log, part, pos, epoch, seq, coalesce(m.key, a.key) AS key, row, m.hi AS hi, m.lo AS lo,
+    SELECT log, part, a.pos AS pos, epoch, seq, coalesce(m.key, a.key) AS key, row, m.hi AS hi, m.lo AS lo, hour,
+           NULL::BIGINT AS first_pos, a.expected IS NOT NULL AS checked,
            coalesce(d.detail, 'its bytes are not those that were published') AS detail
     FROM audited a
     LEFT JOIN manifest m USING ({_SEQUENCE})
@@ -196,18 +210,17 @@ _MISSING: Final = f"""
         )
     ),
     around AS (
-        SELECT {_SEQUENCE}, max(below.pos) AS low, min(above.pos) AS high
-        FROM absent
+        SELECT n.log, n.part, n.epoch, n.seq, max(below.pos) AS low, min(above.pos) AS high
+        FROM absent n
         ASOF LEFT JOIN (SELECT {_SEQUENCE}, pos FROM audited) below
-            ON absent.log = below.log AND absent.part = below.part AND absent.epoch = below.epoch
-            AND absent.seq > below.seq
+            ON n.log = below.log AND n.part = below.part AND n.epoch = below.epoch AND n.seq > below.seq
         ASOF LEFT JOIN (SELECT {_SEQUENCE}, pos FROM audited) above
-            ON absent.log = above.log AND absent.part = above.part AND absent.epoch = above.epoch
-            AND absent.seq < above.seq
+            ON n.log = above.log AND n.part = above.part AND n.epoch = above.epoch AND n.seq < above.seq
         GROUP BY ALL
     )
     SELECT log, part, coalesce(m.pos, CASE WHEN high = low + 2 THEN low + 1 END) AS pos, epoch, seq, m.key AS key,
-           NULL::BIGINT AS row, m.hi AS hi, m.lo AS lo,
+           NULL::BIGINT AS row, m.hi AS hi, m.lo AS lo, NULL::BIGINT AS hour,
+           NULL::BIGINT AS first_pos, false AS checked,
            coalesce(m.pos, high, last_offset, 0) >= coalesce(next, 0) AND high IS NULL AS in_flight,
            CASE WHEN m.pos IS NOT NULL OR high = low + 2 THEN ''
                 WHEN low IS NULL AND high IS NULL THEN 'no other record of its writer is there'

@@ -113,8 +113,8 @@ def holds(intervals: Sequence[Interval], sequence: int) -> bool:
 
 
 MANIFEST_SQL = """
-    SELECT epoch, log, partition, e.sequence AS sequence, e.offset AS "offset", e.key AS key,
-           e.digest_hi AS digest_hi, e.digest_lo AS digest_lo
-    FROM (SELECT epoch, log, partition, unnest(manifest) AS e FROM evidence WHERE topic = $topic)
+    SELECT epoch, log, partition AS part, e.sequence AS seq, e.offset AS pos, e.key AS key,
+           e.digest_hi AS hi, e.digest_lo AS lo
+    FROM (SELECT epoch, log, partition, unnest(manifest) AS e FROM {evidence})
 """
-"""Every record that manifests name, from a relation `evidence` of the audit topic's rows; repeated tallies repeat."""
+"""Every record that manifests name, from a relation of the audit topic's rows; repeated tallies repeat theirs."""

@@ -1,0 +1,375 @@
+"""From the raw table into the clean one: the law of conservation, and what breaks it by name.
+
+Each clean row says how many raw arrivals it stands for, and the sum of their digests. By identity bucket, these add up
+to the good raw rows below the clean table's progress. Where they do not, or where a file is damaged, the rows that
+should be there are made anew from raw by the dedup plan, and compared one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import pyarrow as pa
+
+from onepipe.audit.digest import signed
+from onepipe.audit.inventory import Inventory, Place, RawFile
+from onepipe.audit.rows import RowFault
+from onepipe.audit.verdict import FAULT_STATES, Hop, HopVerdict, Kind, State, worst
+from onepipe.errors import CorruptFile
+from onepipe.identity import identity_hash
+from onepipe.lake import columns as c
+from onepipe.lake.clean_files import CleanFooter, read_clean_footer
+from onepipe.lake.engine import Engine, numbered_files
+from onepipe.lake.layout import check_content
+from onepipe.lake.plan import ROW, MergePlan, quoted
+from onepipe.lake.raw_footer import Sum
+
+if TYPE_CHECKING:
+    from onepipe.lake.storage import Storage
+    from onepipe.lake.table import Snapshot
+
+_READERS: Final = 4
+_FILE_BITS: Final = 40
+_BUCKET: Final = f"(({quoted(c.IDENTITY)} >> 58) & 63)"
+_COMPARING: Final = "comparing the clean table with raw"
+
+
+@attrs.frozen
+class CleanFile:
+    """A file of a clean table.
+
+    Attributes:
+        path: path below the storage's root.
+        uri: where a foreign reader finds it.
+        rows: rows the table says it has.
+        footer: what it says of itself; None where it cannot be read.
+        damage: why it is not what was written, or None.
+    """
+
+    path: str
+    uri: str
+    rows: int
+    footer: CleanFooter | None
+    damage: str | None
+
+
+@attrs.frozen
+class CleanFault:
+    """A clean row that is not what raw says it should be.
+
+    Attributes:
+        kind: lost, repeated or altered.
+        identity: values of its identity by field.
+        partition: of the raw row that should stand for it.
+        offset: of that raw row.
+        file: path of the file that holds it, where one does.
+        detail: what differs.
+    """
+
+    kind: Kind
+    identity: Mapping[str, Any]
+    partition: int | None
+    offset: int | None
+    file: str | None
+    detail: str
+
+
+@attrs.frozen
+class Merged:
+    """What was found on the way into the clean table.
+
+    Attributes:
+        hop: the verdict of the clean hop.
+        faults: clean rows that differ.
+        rows: rows in the clean table, deleted ones included.
+    """
+
+    hop: HopVerdict
+    faults: tuple[CleanFault, ...]
+    rows: int
+
+
+def clean_inventory(storage: Storage, snapshot: Snapshot, root: str) -> tuple[CleanFile, ...]:
+    """Read every file of a clean table once, compare it with the hash in its name, and read its footer."""
+
+    def look(file: Any) -> CleanFile:
+        path = f"{root}/{file.path}"
+        damage, footer = None, None
+        try:
+            check_content(storage, path)
+        except CorruptFile as corrupt:
+            damage = corrupt.message
+        try:
+            footer = read_clean_footer(storage, path)
+        except CorruptFile as corrupt:
+            damage = damage or corrupt.message
+        return CleanFile(path, storage.uri(path), file.rows, footer, damage)
+
+    with ThreadPoolExecutor(_READERS) as readers:
+        return tuple(readers.map(look, snapshot.files))
+
+
+class MergedCheck:
+    """Compares one topic's clean table with its raw table."""
+
+    def __init__(
+        self,
+        plan: MergePlan,
+        raw: Inventory,
+        clean: Sequence[CleanFile],
+        progress: Mapping[Place, int],
+        raw_faults: Sequence[RowFault],
+        engine: Callable[[], Engine],
+    ) -> None:
+        """Prepare the comparison.
+
+        Args:
+            plan: the topic's dedup plan.
+            raw: files of the raw table.
+            clean: files of the clean table.
+            progress: by place, the raw offset up to which the clean table has merged.
+            raw_faults: rows that differ at the raw hop: what was merged is not what raw holds now.
+            engine: makes an engine over the lake's folder.
+        """
+        self._plan = plan
+        self._raw = raw
+        self._clean = clean
+        self._progress = progress
+        self._faults = raw_faults
+        self._engine = engine
+
+    def run(self, *, deep: bool = False) -> Merged:
+        """Compare by sums, and row by row where these disagree; everywhere where `deep`."""
+        expected, in_flight = self._expected()
+        found = self._found()
+        buckets = {b for b in expected.keys() | found.keys() if expected.get(b, Sum()) != found.get(b, Sum())}
+        damaged = [file for file in self._clean if file.damage]
+        compared = list(self._clean) if deep else damaged
+        faults: list[CleanFault] = []
+        if buckets or compared:
+            with self._engine() as engine:
+                faults = self._compare(engine, set(range(64)) if deep else buckets, compared)
+        states = [FAULT_STATES[fault.kind] for fault in faults]
+        notes = [str(file.damage) for file in damaged]
+        nameless = [fault for fault in self._faults if fault.kind is Kind.LOST and fault.key is None]
+        if nameless:
+            states.append(State.UNKNOWN)
+            notes.append(f"{len(nameless)} rows lost from raw have no evidence of their identity")
+        elif (buckets or damaged) and not faults:
+            states.append(State.ALTERED)
+            notes.append("sums or files differ, and every row is what raw says it should be")
+        if in_flight:
+            states.append(State.OPEN)
+        hop = HopVerdict(
+            Hop.CLEAN,
+            worst(states),
+            sum(sum_.rows for sum_ in expected.values()),
+            sum(sum_.rows for sum_ in found.values()),
+            in_flight,
+            tuple(notes),
+        )
+        return Merged(hop, tuple(faults), sum(file.rows for file in self._clean))
+
+    def _expected(self) -> tuple[dict[int, Sum], int]:
+        """By bucket, the good raw rows that were merged; and how many were not yet."""
+        sums: dict[int, Sum] = {}
+        in_flight = 0
+        counted: list[RawFile] = []
+        for file in self._raw.files:
+            if file.footer is None:
+                continue
+            merged = self._progress.get(Place(file.footer.log, file.partition), 0)
+            if file.damage or file.footer.first < merged < file.footer.next:
+                counted.append(file)
+            elif file.footer.next <= merged:
+                _add_all(sums, file.footer.sums)
+            else:
+                in_flight += file.footer.rows - file.footer.quarantined
+        if counted:
+            with self._engine() as engine:
+                beyond, by_rows = self._count_rows(engine, counted)
+            in_flight += beyond
+            _add_all(sums, by_rows)
+        for _, identity, sum_ in self._corrections():
+            _add_all(sums, {c.bucket(identity): sum_})
+        return sums, in_flight
+
+    def _count_rows(self, engine: Engine, files: Sequence[RawFile]) -> tuple[int, dict[int, Sum]]:
+        self._load_progress(engine)
+        rows = self._good_rows([file.uri for file in files])
+        beyond = f"SELECT count(*) FROM {rows} LEFT JOIN merged_to USING (log, part) WHERE pos >= coalesce(next, 0)"
+        within = f"SELECT * FROM {rows} JOIN merged_to USING (log, part) WHERE pos < next"
+        return int(engine.row(beyond, _COMPARING)[0]), _sums(engine, within, "1", c.DIGEST_HI, c.DIGEST_LO)
+
+    def _good_rows(self, uris: Sequence[str]) -> str:
+        places = f"{c.LOG} AS log, {c.PARTITION} AS part, {c.OFFSET} AS pos"
+        relation = numbered_files(uris, c.RAW_COLUMNS)
+        return f"(SELECT *, {places} FROM {relation} WHERE {c.ERROR} IS NULL)"
+
+    def _load_progress(self, engine: Engine) -> None:
+        engine.register("merged_to", _progress_table(self._progress))
+
+    def _corrections(self) -> Iterator[tuple[RowFault, int, Sum]]:
+        """Raw rows that differ: the identity hash, and what to add to raw's sums to make them what had been merged."""
+        for fault in self._faults:
+            merged = self._progress.get(Place(fault.log, fault.partition), 0)
+            if fault.key is None or (fault.offset is not None and fault.offset >= merged):
+                continue
+            sum_ = Sum()
+            if fault.hi is not None and fault.lo is not None:
+                if fault.kind is Kind.LOST:
+                    sum_ = Sum(1, fault.hi, fault.lo)
+                elif fault.kind is Kind.REPEATED:
+                    sum_ = Sum(-1, signed(-fault.hi), signed(-fault.lo))
+            yield fault, identity_hash(fault.key), sum_
+
+    def _found(self) -> dict[int, Sum]:
+        """By bucket, what the clean rows say they stand for; of damaged files, what their rows say now."""
+        sums: dict[int, Sum] = {}
+        for file in self._clean:
+            if file.footer is not None and not file.damage:
+                _add_all(sums, file.footer.sums)
+        damaged = [file.uri for file in self._clean if file.damage and file.footer is not None]
+        if damaged:
+            with self._engine() as engine:
+                relation = f"SELECT * FROM {numbered_files(damaged, self._plan.schema)}"
+                _add_all(sums, _sums(engine, relation, c.ARRIVALS, c.SUM_HI, c.SUM_LO))
+        return sums
+
+    def _compare(self, engine: Engine, buckets: set[int], compared: Sequence[CleanFile]) -> list[CleanFault]:
+        """The faults among identities of some buckets, and among the rows of some files."""
+        readable = [file for file in self._clean if file.footer is not None]
+        self._load(engine, readable, buckets, {file.uri for file in compared})
+        rows = engine.table(self._disagreements(), _COMPARING).to_pylist()
+        return [self._fault(row, readable) for row in rows]
+
+    def _load(self, engine: Engine, readable: Sequence[CleanFile], buckets: set[int], compared: set[str]) -> None:
+        """Make the relations `held` (clean rows), `truth` (what raw makes of them) and `correction`."""
+        plan = self._plan
+        self._load_progress(engine)
+        # the repetitions themselves are left out of `arrived` below, so only what is lost is added here
+        corrections = [(h, s if fault.kind is Kind.LOST else Sum()) for fault, h, s in self._corrections()]
+        engine.register("correction", _correction_table(corrections))
+        numbers = [number for number, file in enumerate(readable) if file.uri in compared]
+        whole = f"({ROW} >> {_FILE_BITS}) IN ({', '.join(map(str, numbers)) or 'NULL'})"
+        within = f"{_BUCKET} IN ({', '.join(map(str, sorted(buckets))) or 'NULL'})"
+        clean = numbered_files([file.uri for file in readable], plan.schema)
+        held = f"SELECT *, coalesce({whole}, false) AS whole FROM {clean} WHERE {whole} OR {within}"
+        engine.execute(f"CREATE TEMP TABLE held AS {held}", _COMPARING)
+        files = [file for file in self._raw.files if file.footer]
+        raw = numbered_files([file.uri for file in files], c.raw_schema(plan.topic))
+        numbers_of = {file.path: number for number, file in enumerate(files)}
+        repeated = [
+            (numbers_of[fault.file] << _FILE_BITS) + fault.row
+            for fault in self._faults
+            if fault.kind is Kind.REPEATED and fault.file is not None and fault.row is not None
+        ]
+        arrived = (
+            f"SELECT r.* FROM {raw} r JOIN merged_to m ON m.log = r.{c.LOG} AND m.part = r.{c.PARTITION} "
+            f"WHERE r.{c.OFFSET} < m.next AND ({within} OR {c.IDENTITY} IN (SELECT {c.IDENTITY} FROM held)) "
+            f"AND {_same_rows(repeated)}"
+        )
+        engine.execute(f"CREATE TEMP TABLE arrived AS {arrived}", _COMPARING)
+        engine.execute(f"CREATE TEMP TABLE contribution AS {plan.arrivals('arrived')}", _COMPARING)
+        engine.execute(f"CREATE TEMP TABLE several AS {plan.repeated('contribution')}", _COMPARING)
+        engine.execute(f"CREATE TEMP TABLE folded AS {plan.folded('contribution', 'several')}", _COMPARING)
+        engine.execute(f"CREATE TEMP TABLE truth AS {plan.merged('contribution', 'several', 'folded')}", _COMPARING)
+
+    def _disagreements(self) -> str:
+        """Identities whose clean rows are not as they should be: how, where, and in which file."""
+        plan = self._plan
+        identity = ", ".join(f"coalesce(t.{quoted(n)}, h.{quoted(n)}) AS {quoted(n)}" for n in plan.topic.identity)
+        shown = [name for name in plan.schema.names if name not in _SUMS]
+        differing = ", ".join(
+            f"CASE WHEN h.{quoted(name)} IS DISTINCT FROM t.{quoted(name)} THEN '{name}' END" for name in shown
+        )
+        expected = f"""
+            SELECT {c.IDENTITY}, sum(n) AS n, sum(hi) AS hi, sum(lo) AS lo FROM (
+                SELECT {c.IDENTITY}, {c.ARRIVALS} AS n, {c.SUM_HI} AS hi, {c.SUM_LO} AS lo FROM truth
+                UNION ALL SELECT identity, n, hi, lo FROM correction SEMI JOIN wanted USING (identity)
+            ) GROUP BY ALL"""
+        found = f"""
+            SELECT {c.IDENTITY}, count(*) AS copies, sum({c.ARRIVALS}) AS n, sum({c.SUM_HI}) AS hi,
+                   sum({c.SUM_LO}) AS lo, bool_or(whole) AS whole, max({ROW}) AS {ROW}
+            FROM held GROUP BY ALL"""
+        wrapped = f"% {1 << 64}"
+        return f"""
+            WITH wanted AS (
+                SELECT {c.IDENTITY} AS identity FROM truth UNION SELECT {c.IDENTITY} FROM held
+            ),
+            expected AS ({expected}), found AS ({found}),
+            compared AS (
+                SELECT coalesce(f.copies, 0) AS copies, {identity},
+                       t.{c.PARTITION} AS part, t.{c.OFFSET} AS pos, f.{ROW}::BIGINT AS row,
+                       (SELECT count(*) FROM truth o WHERE o.{c.IDENTITY} = w.identity) AS wanted_rows,
+                       (f.n IS DISTINCT FROM e.n OR (f.hi - e.hi) {wrapped} <> 0 OR (f.lo - e.lo) {wrapped} <> 0)
+                           AS unbalanced,
+                       CASE WHEN f.whole AND x.identity IS NULL AND t.{c.IDENTITY} IS NOT NULL
+                            THEN concat_ws(', ', {differing}) ELSE '' END AS differing
+                FROM wanted w
+                LEFT JOIN expected e ON e.{c.IDENTITY} = w.identity
+                LEFT JOIN found f ON f.{c.IDENTITY} = w.identity
+                LEFT JOIN truth t ON t.{c.IDENTITY} = w.identity
+                LEFT JOIN held h ON h.{c.IDENTITY} = w.identity AND h.{ROW} = f.{ROW}
+                LEFT JOIN (SELECT DISTINCT identity FROM correction) x ON x.identity = w.identity
+            )
+            SELECT * FROM compared WHERE unbalanced OR differing <> '' ORDER BY part, pos"""
+
+    def _fault(self, row: Mapping[str, Any], readable: Sequence[CleanFile]) -> CleanFault:
+        identity = {name: row[name] for name in self._plan.topic.identity}
+        file = None if row["row"] is None else readable[row["row"] >> _FILE_BITS].path
+        if row["copies"] == 0:
+            kind, detail = Kind.LOST, "no row stands for what arrived"
+        elif row["copies"] > row["wanted_rows"]:
+            kind, detail = Kind.REPEATED, f"{row['copies']} rows stand for one identity"
+        else:
+            names = row["differing"]
+            kind, detail = Kind.ALTERED, f"{names} differ from raw" if names else "it does not stand for what arrived"
+        return CleanFault(kind, identity, row["part"], row["pos"], file, detail)
+
+
+_SUMS: Final = frozenset({c.ARRIVALS, c.SUM_HI, c.SUM_LO})
+
+
+def _same_rows(excluded: Sequence[int]) -> str:
+    """A condition that leaves rows out by their number."""
+    return f"{ROW} NOT IN ({', '.join(map(str, excluded))})" if excluded else "true"
+
+
+def _add_all(sums: dict[int, Sum], more: Mapping[int, Sum]) -> None:
+    for bucket, sum_ in more.items():
+        sums[bucket] = sums.get(bucket, Sum()) + sum_
+        if sums[bucket] == Sum():
+            del sums[bucket]
+
+
+def _sums(engine: Engine, relation: str, rows: str, hi: str, lo: str) -> dict[int, Sum]:
+    """By bucket of a relation's identity hash, the sums of three expressions."""
+    sql = f"SELECT {_BUCKET} AS b, sum({rows}) AS n, sum({hi}) AS hi, sum({lo}) AS lo FROM ({relation}) GROUP BY b"
+    columns = ", ".join(f"{name}::VARCHAR AS {name}" for name in ("n", "hi", "lo"))
+    found = engine.table(f"SELECT b, {columns} FROM ({sql})", _COMPARING).to_pylist()
+    return {row["b"]: Sum(int(row["n"]), signed(int(row["hi"])), signed(int(row["lo"]))) for row in found}
+
+
+def _progress_table(progress: Mapping[Place, int]) -> pa.Table:
+    return pa.table(
+        {
+            "log": pa.array([place.log for place in progress], pa.string()),
+            "part": pa.array([place.partition for place in progress], pa.int32()),
+            "next": pa.array(list(progress.values()), pa.int64()),
+        }
+    )
+
+
+def _correction_table(rows: Sequence[tuple[int, Sum]]) -> pa.Table:
+    return pa.table(
+        {
+            "identity": pa.array([identity for identity, _ in rows], pa.int64()),
+            "n": pa.array([sum_.rows for _, sum_ in rows], pa.int64()),
+            "hi": pa.array([sum_.hi for _, sum_ in rows], pa.int64()),
+            "lo": pa.array([sum_.lo for _, sum_ in rows], pa.int64()),
+        }
+    )

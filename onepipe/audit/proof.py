@@ -1,0 +1,134 @@
+"""Proof of raw files: their columns made anew from the messages they hold, by the code that archives messages.
+
+A raw row holds its message verbatim. Reading that message again must give the row: the same fields, digest, identity,
+and the same error where it was quarantined. This finds what a checksum of the file cannot: a fault of the archiver, or
+a file that was altered and given a matching name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from onepipe.errors import CorruptFile, NotRegistered
+from onepipe.lake import columns as c
+from onepipe.lake.raw_headers import message_headers
+from onepipe.lake.raw_rows import RowReader
+from onepipe.schema.model import Schema
+from onepipe.transport import Message
+
+if TYPE_CHECKING:
+    from onepipe.audit.inventory import RawFile
+    from onepipe.topic import Topic
+
+_BATCH: Final = 16_384
+_MILLISECOND: Final = 1000
+_DIGEST: Final = frozenset({c.DIGEST_HI, c.DIGEST_LO})
+
+
+class _FooterSchemas:
+    """The schemas a file's footer names, in the part of a registry that decodes messages."""
+
+    def __init__(self, documents: Mapping[int, Any]) -> None:
+        self._schemas = {number: Schema.parse(document) for number, document in documents.items()}
+
+    def schema(self, schema_id: int) -> Schema:
+        """The schema of an id.
+
+        Raises:
+            NotRegistered: the footer does not name it.
+        """
+        try:
+            return self._schemas[schema_id]
+        except KeyError:
+            raise NotRegistered(f"the file names no schema id {schema_id}") from None
+
+
+def contradictions(file: RawFile, declarations: Sequence[Topic], schemas: Mapping[int, Any]) -> dict[int, str]:
+    """The rows of a raw file whose columns contradict the message they hold.
+
+    Args:
+        file: a file with a readable footer.
+        declarations: the topic's declarations, the latest first; rows may have been read under any of them.
+        schemas: documents of the schemas the rows were written with, by id.
+
+    Returns:
+        By number of the row in the file, what differs.
+
+    Raises:
+        CorruptFile: the file cannot be read.
+    """
+    found: dict[int, str] | None = None
+    for declaration in declarations:
+        wrong = _contradictions(file, declaration, schemas)
+        found = wrong if found is None else {row: found[row] for row in found.keys() & wrong.keys()}
+        if not found:
+            break
+    return found or {}
+
+
+def _contradictions(file: RawFile, topic: Topic, schemas: Mapping[int, Any]) -> dict[int, str]:
+    if file.footer is None:
+        raise CorruptFile(f"{file.path} has no footer of a raw file")
+    reader = RowReader(topic, _FooterSchemas(schemas), file.footer.log)
+    wrong: dict[int, str] = {}
+    first = 0
+    for batch in _batches(file):
+        messages = list(_messages(topic.name, file.partition, batch))
+        made = reader.read(messages).table if messages else None
+        for name in batch.schema.names if made is not None else ():
+            if made is not None and name in made.schema.names:
+                for row in _differing(batch.column(name), made.column(name).combine_chunks()):
+                    wrong[first + row] = _how(name)
+        first += batch.num_rows
+    return wrong
+
+
+def _batches(file: RawFile) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from pq.ParquetFile(file.uri).iter_batches(_BATCH)
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptFile(f"{file.path} cannot be read as Parquet") from error
+
+
+def _messages(topic: str, partition: int, batch: pa.RecordBatch) -> Iterator[Message]:
+    """The messages that rows hold."""
+    offsets = batch.column(c.OFFSET).to_pylist()
+    times = batch.column(c.TIMESTAMP).cast(pa.int64()).to_pylist()
+    keys = batch.column(c.KEY).to_pylist()
+    values = batch.column(c.BODY).to_pylist()
+    audit = [batch.column(name).to_pylist() for name in (c.HEADERS, c.EPOCH, c.SEQUENCE, c.EXPECTED, c.DIGEST_HI)]
+    for row, (offset, time, key, value) in enumerate(zip(offsets, times, keys, values, strict=True)):
+        others, epoch, sequence, expected, digest_hi = (column[row] for column in audit)
+        own = tuple((header["name"], header["value"]) for header in others or ())
+        headers = message_headers(own, epoch, sequence, digest_hi if expected is None else expected)
+        yield Message(topic, partition, offset, time // _MILLISECOND, key, value, headers)
+
+
+def _differing(held: pa.Array, made: pa.Array) -> list[int]:
+    """The rows in which two columns differ; NaN equals itself."""
+    made = made.cast(held.type)
+    if held.equals(made):
+        return []
+    pairs = zip(held.to_pylist(), made.to_pylist(), strict=True)
+    return [row for row, (left, right) in enumerate(pairs) if left != right and not _same(left, right)]
+
+
+def _same(left: Any, right: Any) -> bool:
+    if isinstance(left, float) and isinstance(right, float):
+        return left == right or (math.isnan(left) and math.isnan(right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_same(left[name], right[name]) for name in left)
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return bool(left == right)
+
+
+def _how(column: str) -> str:
+    if column in _DIGEST:
+        return "its bytes have another digest than it had when it was archived"
+    return f"column {column} contradicts the message's bytes"

@@ -1,0 +1,261 @@
+"""Verification: a topic's verdict from the lake's files alone.
+
+It reads what is there and trusts no counter of the program that wrote it: every file is compared with the content hash
+in its name, at every level. What the levels add:
+
+    accounted   sums in the footers of intact files against the writers' evidence, and raw against clean; where
+                anything disagrees, rows one by one
+    proved      besides, the columns of each raw file are made anew from the messages it holds, once for each file
+    deep        besides, all of the clean table is made anew from raw and compared
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+import pyarrow as pa
+
+from onepipe.audit.evidence import AUDIT_TOPIC, EVIDENCE
+from onepipe.audit.inventory import Inventory, Place, RawFile, schema_documents, take_inventory
+from onepipe.audit.ledger import Ledger
+from onepipe.audit.merged import CleanFault, MergedCheck, clean_inventory
+from onepipe.audit.produced import Opening, Produced, check_produced
+from onepipe.audit.proof import contradictions
+from onepipe.audit.rows import RowFault
+from onepipe.audit.verdict import Finding, Hop, HopVerdict, State, Verdict
+from onepipe.audit.vouched import MANIFEST_SQL, Testimony, read_testimony
+from onepipe.errors import ConfigurationError, CorruptFile, nearest
+from onepipe.lake import layout
+from onepipe.lake.columns import ERROR, raw_schema
+from onepipe.lake.engine import Engine, numbered_files
+from onepipe.lake.plan import MergePlan, literal, quoted
+from onepipe.lake.table import LakeTable, Snapshot
+from onepipe.schema.keys import key_values
+
+if TYPE_CHECKING:
+    from onepipe.lake import Lake
+    from onepipe.topic import Topic
+
+Level = Literal["accounted", "proved", "deep"]
+
+SETTLED_AFTER: Final = dt.timedelta(minutes=10)
+"""How long a writer may say nothing before it counts as dead."""
+
+_FILE_BITS: Final = 40
+
+
+def verify(
+    lake: Lake,
+    topic: Topic,
+    *,
+    level: Level = "proved",
+    now: dt.datetime | None = None,
+    settled_after: dt.timedelta = SETTLED_AFTER,
+) -> Verdict:
+    """Compare, hop by hop, what was published, archived and merged, and name each record that differs.
+
+    Args:
+        lake: whose files to read.
+        topic: the declaration.
+        level: how deep to look; see the module.
+        now: the present moment; the wall clock's where None.
+        settled_after: how long a writer may say nothing before it counts as dead.
+
+    Raises:
+        ConfigurationError: an unknown level.
+        LakeError: the storage or the engine failed.
+    """
+    if level not in get_args(Level):
+        raise ConfigurationError(f"{level!r} is not a level{nearest(level, get_args(Level))}")
+    return _Verification(lake, topic, level, now or dt.datetime.now(dt.UTC), settled_after).run()
+
+
+class _Verification:
+    """One verification of one topic."""
+
+    def __init__(self, lake: Lake, topic: Topic, level: Level, now: dt.datetime, settled_after: dt.timedelta) -> None:
+        self.lake = lake
+        self.topic = topic
+        self.level = level
+        self.now = now
+        self.settled_after = settled_after
+        self.ledger = Ledger(lake.storage, topic.name)
+        self.contradictions: dict[str, dict[int, str]] = {}
+
+    def run(self) -> Verdict:
+        raw_root = layout.raw_table(self.topic.name)
+        raw = self._snapshot(raw_root)
+        inventory = take_inventory(self.lake.storage, raw, raw_root) if raw else Inventory(())
+        places = inventory.places()
+        archived = {place: _progress(raw, place) for place in places} if raw else {}
+        testimony, evidence_intact, evidence_files = self._testimony()
+        archived |= {
+            Place(s.log, s.partition): _progress(raw, Place(s.log, s.partition)) for s in testimony.streams if raw
+        }
+        suspects = self._prove(inventory) if self.level != "accounted" else []
+        produced = check_produced(
+            inventory,
+            testimony,
+            archived,
+            Opening(self._engine, lambda: self._manifest(evidence_files), self._damaged_rows),
+            suspects=suspects,
+            settled_before=self.now - self.settled_after,
+        )
+        hops, findings = list(produced.hops), [self._row_finding(*fault, inventory) for fault in produced.faults]
+        if not evidence_intact:
+            hops[0] = _with_damaged_evidence(hops[0])
+        figures = {
+            "raw_rows": sum(file.footer.rows for file in inventory.files if file.footer),
+            "quarantined": sum(file.footer.quarantined for file in inventory.files if file.footer),
+        }
+        if self.topic.merge is not None:
+            hop, faults, rows = self._merged(inventory, produced)
+            hops.append(hop)
+            findings += [self._clean_finding(fault) for fault in faults]
+            figures["clean_rows"] = rows
+        verdict = Verdict(
+            self.topic.name, self.level, self.now, tuple(hops), tuple(findings), produced.buckets, figures
+        )
+        self.ledger.seal(verdict)
+        return verdict
+
+    def _snapshot(self, root: str) -> Snapshot | None:
+        table = LakeTable.find(self.lake.storage, root)
+        return table.snapshot() if table else None
+
+    def _engine(self) -> Engine:
+        return Engine(self.lake.storage.uri())
+
+    def _testimony(self) -> tuple[Testimony, bool, list[RawFile]]:
+        """What writers said of the topic; whether all evidence is intact; and the files that hold it."""
+        root = layout.raw_table(AUDIT_TOPIC)
+        snapshot = self._snapshot(root)
+        if snapshot is None:
+            return read_testimony([]), True, []
+        inventory = take_inventory(self.lake.storage, snapshot, root)
+        files = [file for file in inventory.files if file.footer is not None and not file.damage]
+        if not files:
+            return read_testimony([]), not inventory.damaged, []
+        names = [quoted(field.name) for field in EVIDENCE.record.fields if field.name != "manifest"]
+        sql = (
+            f"SELECT {', '.join(names)} FROM {self._evidence(files)} "
+            f"WHERE {ERROR} IS NULL AND (topic IS NULL OR topic = {literal(self.topic.name)})"
+        )
+        with self._engine() as engine:
+            rows = engine.table(sql, "reading the evidence").to_pylist()
+        return read_testimony(rows), not inventory.damaged, files
+
+    def _evidence(self, files: Sequence[RawFile]) -> str:
+        return numbered_files([file.uri for file in files], raw_schema(EVIDENCE))
+
+    def _manifest(self, files: Sequence[RawFile]) -> pa.Table | None:
+        """What writers name of the topic's records, where it is audited by name."""
+        if self.topic.audit != "named" or not files:
+            return None
+        evidence = (
+            f"(SELECT * FROM {self._evidence(files)} WHERE {ERROR} IS NULL AND topic = {literal(self.topic.name)})"
+        )
+        with self._engine() as engine:
+            return engine.table(MANIFEST_SQL.format(evidence=evidence), "reading manifests")
+
+    def _prove(self, inventory: Inventory) -> list[RawFile]:
+        """Prove the raw files that no earlier verification proved; the intact ones whose rows contradict themselves."""
+        proved = self.ledger.proved()
+        suspects, fresh = [], []
+        for file in inventory.files:
+            content = layout.named_hash(file.path)
+            if file.damage or content is None or content in proved:
+                continue
+            if self._contradictions(file, inventory.files):
+                suspects.append(file)
+            else:
+                fresh.append(content)
+        self.ledger.add_proofs(fresh, self.now)
+        return suspects
+
+    def _contradictions(self, file: RawFile, files: Sequence[RawFile]) -> Mapping[int, str]:
+        found = self.contradictions.get(file.path)
+        if found is None:
+            declarations = [self.topic, *reversed(self.lake.catalog.versions(self.topic.name))]
+            try:
+                found = contradictions(file, declarations, schema_documents(files))
+            except CorruptFile:
+                found = {}
+            self.contradictions[file.path] = found
+        return found
+
+    def _damaged_rows(self, files: Sequence[RawFile]) -> pa.Table:
+        """Rows that contradict themselves in damaged files and suspects, numbered as the engine numbers them."""
+        numbers: list[int] = []
+        details: list[str] = []
+        for number, file in enumerate(files):
+            known = file.path in self.contradictions
+            for row, detail in self._contradictions(file, files).items() if file.damage or known else ():
+                numbers.append((number << _FILE_BITS) + row)
+                details.append(detail)
+        return pa.table({"row": pa.array(numbers, pa.int64()), "detail": pa.array(details, pa.string())})
+
+    def _merged(self, inventory: Inventory, produced: Produced) -> tuple[HopVerdict, Sequence[CleanFault], int]:
+        root = layout.clean_table(self.topic.name)
+        clean = self._snapshot(root)
+        if clean is None:
+            waiting = sum(f.footer.rows - f.footer.quarantined for f in inventory.files if f.footer)
+            state = State.OPEN if waiting else State.BALANCED
+            return HopVerdict(Hop.CLEAN, state, 0, 0, waiting), (), 0
+        progress = {place: _progress(clean, place) for place in inventory.places()}
+        raw_faults = [fault for hop, fault in produced.faults if hop is Hop.RAW]
+        files = clean_inventory(self.lake.storage, clean, root)
+        check = MergedCheck(MergePlan(self.topic), inventory, files, progress, raw_faults, self._engine)
+        merged = check.run(deep=self.level == "deep")
+        return merged.hop, merged.faults, merged.rows
+
+    def _row_finding(self, hop: Hop, fault: RowFault, inventory: Inventory) -> Finding:
+        file = None
+        if hop is Hop.RAW and fault.offset is not None:
+            covering = inventory.covering(Place(fault.log, fault.partition), fault.offset)
+            file = covering.path if covering else None
+        return Finding(
+            fault.kind,
+            hop,
+            self.topic.name,
+            fault.partition,
+            fault.offset,
+            self._identity(fault.key),
+            fault.epoch.hex() if fault.epoch else None,
+            fault.sequence,
+            file,
+            fault.detail,
+        )
+
+    def _identity(self, key: bytes | None) -> dict[str, Any] | None:
+        """The identity a key says; None where there is none, or it cannot be read."""
+        if key is None or not self.topic.identity:
+            return None
+        try:
+            values = key_values(self.topic.schema, self.topic.identity, key)
+        except ValueError:
+            return None
+        return dict(zip(self.topic.identity, values, strict=True))
+
+    def _clean_finding(self, fault: CleanFault) -> Finding:
+        return Finding(
+            fault.kind,
+            Hop.CLEAN,
+            self.topic.name,
+            fault.partition,
+            fault.offset,
+            fault.identity,
+            file=fault.file,
+            detail=fault.detail,
+        )
+
+
+def _progress(snapshot: Snapshot, place: Place) -> int:
+    return snapshot.progress(f"{place.log}/{place.partition}") or 0
+
+
+def _with_damaged_evidence(hop: HopVerdict) -> HopVerdict:
+    note = "evidence of writers is damaged in the lake; what it said is not known"
+    return HopVerdict(hop.hop, State.UNKNOWN, hop.expected, hop.found, hop.in_flight, (*hop.notes, note))

@@ -1,0 +1,40 @@
+"""`onepipe codegen`: a record class, as Python source, from a schema document."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from onepipe.cli.output import say_text
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "codegen",
+        help="write the record class of a schema document",
+        description="Print Python source of the classes whose declaration is a schema document's.",
+    )
+    parser.add_argument("schema", metavar="FILE", help="schema document (.avsc); - reads standard input")
+    parser.add_argument("--topic", metavar="NAME", help="name of the topic where the document declares none")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the source."""
+    from onepipe.codegen import generate
+    from onepipe.errors import ConfigurationError
+    from onepipe.schema.model import Schema
+    from onepipe.topic import ATTRIBUTE, Topic
+
+    try:
+        text = sys.stdin.read() if options.schema == "-" else Path(options.schema).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{options.schema} cannot be read: {error}") from error
+    schema = Schema.parse(text)
+    declares = ATTRIBUTE in getattr(schema.root, "attributes", {})
+    source = generate(Topic.from_document(text, name=options.topic) if declares or options.topic else schema)
+    say_text(source.rstrip("\n"))
+    return 0

@@ -1,0 +1,57 @@
+"""`onepipe demo`: a year of flights through the whole pipeline, with a verdict at the end."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from typing import Any
+
+from onepipe.cli.output import progress_bar, say_json, say_text
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "demo",
+        help="take a year of flights through the whole pipeline",
+        description=(
+            "Publish the events of 336,776 flights, archive, deduplicate and verify them, and check a query against "
+            "the source file. With --lose, --repeat or --alter, records are tampered with behind the pipeline's back, "
+            "and the verdict must name each."
+        ),
+    )
+    parser.add_argument("--dir", metavar="DIR", help="where the lake is made (default: a new temporary folder)")
+    parser.add_argument("--json", action="store_true", help="print the account as one JSON object, in the last line")
+    parser.add_argument("--seed", type=int, default=2013, metavar="N", help="of everything random (default: 2013)")
+    for name, what in (("lose", "lost"), ("repeat", "repeated"), ("alter", "altered")):
+        parser.add_argument(f"--{name}", type=_count, default=0, metavar="N", help=f"how many records are {what}")
+    parser.add_argument("--flights", type=_count, metavar="N", help="take only the first N flights of the file")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the demonstration; 0 where the verdict is balanced and the query is right."""
+    from onepipe.demo.account import text_account
+    from onepipe.demo.job import run_job
+    from onepipe.demo.tampering import Tampering
+
+    folder = options.dir or tempfile.mkdtemp(prefix="onepipe-demo-")
+    account = run_job(
+        folder,
+        seed=options.seed,
+        tampering=Tampering(options.lose, options.repeat, options.alter),
+        flights=options.flights,
+        progress=progress_bar,
+    )
+    if options.json:
+        say_json(account.to_json())
+    else:
+        say_text(text_account(account))
+    return 0 if account.sound else 1
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("a count is not negative")
+    return number

@@ -1,0 +1,89 @@
+"""Decoding by message: what a message says of its schema decides how it is read. Compiled once per schema and class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onepipe.audit.header import DELETE_HEADER
+from onepipe.deletion import deletion_schema_id, read_deletion
+from onepipe.errors import DecodeError, OnepipeError
+from onepipe.schema.decode import compile_decoder
+from onepipe.schema.framing import read_frame
+
+if TYPE_CHECKING:
+    from onepipe.registry.port import Registry
+    from onepipe.schema.model import Schema
+    from onepipe.topic import Topic
+    from onepipe.transport import Message
+
+Decode = Callable[[bytes, int], Any]
+
+
+class Decoded(NamedTuple):
+    """What a message says.
+
+    Attributes:
+        value: the record, as class instance or dict; of a delete, a dict of its identity, version and event time.
+        deleted: whether the message is a delete.
+        schema_id: id of the schema it was written with.
+    """
+
+    value: Any
+    deleted: bool
+    schema_id: int
+
+
+class MessageDecoder:
+    """Decodes the messages of one topic. Used by one thread at a time."""
+
+    def __init__(
+        self, registry: Registry, topic: Topic | None, *, reader: Schema | None, classes: Mapping[str, type]
+    ) -> None:
+        """Make a decoder.
+
+        Args:
+            registry: where schemas are found by id.
+            topic: the reader's declaration; None takes each message's own.
+            reader: schema to resolve to; None reads with each message's own.
+            classes: Python classes by the Avro names they stand for; dicts where there is none.
+        """
+        self._registry = registry
+        self._topic = topic
+        self._reader = reader
+        self._classes = classes
+        self._decoders: dict[int, Decode] = {}
+
+    def decode(self, message: Message) -> Decoded:
+        """Decode a message.
+
+        Raises:
+            DecodeError: the bytes are not what their schema says; names topic, partition and offset.
+            NotRegistered: the registry does not know the schema id.
+            RegistryUnavailable: the registry cannot be asked.
+        """
+        try:
+            return self._delete(message) if message.value is None else self._record(message, message.value)
+        except OnepipeError as error:
+            error.topic, error.partition, error.offset = message.topic, message.partition, message.offset
+            raise
+
+    def _record(self, message: Message, value: bytes) -> Decoded:
+        frame = read_frame(value, message.headers)
+        if frame.schema_id is None:
+            raise DecodeError("the message says its schema by fingerprint or GUID, which this registry cannot look up")
+        decode = self._decoders.get(frame.schema_id)
+        if decode is None:
+            writer = self._registry.schema(frame.schema_id)
+            decode = compile_decoder(writer, reader=self._reader, classes=self._classes)
+            self._decoders[frame.schema_id] = decode
+        return Decoded(decode(value, frame.start), False, frame.schema_id)
+
+    def _delete(self, message: Message) -> Decoded:
+        header = dict(message.headers).get(DELETE_HEADER)
+        if header is None:
+            remedy = "its value is None; read it with on_undecodable='yield'"
+            raise DecodeError("a tombstone without the header that says which version it deletes", remedy=remedy)
+        topic = self._topic or self._registry.topic(message.topic)
+        deletion = read_deletion(topic, message.key, header)
+        return Decoded(dict(deletion.fields), True, deletion_schema_id(header))

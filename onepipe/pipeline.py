@@ -1,0 +1,316 @@
+"""Pipeline: the composition root. It puts a registry, a transport, a lake and the plugins together."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
+
+from onepipe.audit.evidence import EVIDENCE
+from onepipe.consumer import Consumer, OnUndecodable, Until
+from onepipe.errors import ClosedError, ConfigurationError
+from onepipe.plugins import open_transport
+from onepipe.producer import OnInvalid, Producer, wall_clock
+from onepipe.registry import open_registry
+from onepipe.topics import DEFAULT_PARTITIONS, Topics
+from onepipe.transport import Start, Transport
+
+if TYPE_CHECKING:
+    from onepipe.audit.verdict import Verdict
+    from onepipe.audit.verify import Level
+    from onepipe.lake import Lake
+    from onepipe.lake.archive import ArchiveReport
+    from onepipe.lake.dedup import DedupReport
+    from onepipe.lake.read import Table
+    from onepipe.registry.port import Registry
+    from onepipe.topic import Topic
+    from onepipe.topics import Opened
+
+T = TypeVar("T")
+
+URL_VARIABLE: Final = "ONEPIPE_URL"
+LAKE_VARIABLE: Final = "ONEPIPE_LAKE"
+REGISTRY_VARIABLE: Final = "ONEPIPE_REGISTRY"
+
+
+class Pipeline:
+    """One pipeline between producers and consumers. Thread-safe; close it, or use it in `with`.
+
+    Made by `connect`.
+
+    Attributes:
+        transport: the log.
+        registry: declarations and schemas.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        registry: Registry,
+        *,
+        lake: str | os.PathLike[str] | None = None,
+        partitions: int = DEFAULT_PARTITIONS,
+        application: str | None = None,
+        clock: Callable[[], int] = wall_clock,
+    ) -> None:
+        """Put a pipeline together; `connect` does it from URLs.
+
+        Args:
+            transport: the log. Closed with the pipeline.
+            registry: declarations and schemas. Closed with the pipeline.
+            lake: folder or URL of the lake; None where none is used.
+            partitions: how many partitions a new topic gets.
+            application: what the application calls itself, kept in the audit.
+            clock: milliseconds since 1970, for messages and evidence.
+        """
+        self.transport = transport
+        self.registry = registry
+        self._topics = Topics(registry, transport, partitions=partitions)
+        self._lake_url = lake
+        self._lake: Lake | None = None
+        self._application = application
+        self._clock = clock
+        self._closed = False
+
+    @property
+    def lake(self) -> Lake:
+        """The lake.
+
+        Raises:
+            ConfigurationError: the pipeline has none.
+            MissingDependency: the packages a lake needs are not installed.
+        """
+        if self._lake is None:
+            if self._lake_url is None:
+                raise ConfigurationError("the pipeline has no lake", remedy="connect(url, lake='./lake')")
+            from onepipe.lake import open_lake
+
+            self._lake = open_lake(self._lake_url)
+        return self._lake
+
+    def register(
+        self, what: type | Topic | str, *, partitions: int | None = None, allow: Collection[str] = ()
+    ) -> Topic:
+        """Register a declaration and create its topic; publishing and archiving do so by themselves.
+
+        Args:
+            what: a record class, a topic, or the name of a registered one.
+            partitions: how many partitions a new topic gets.
+            allow: changes of an earlier declaration that are wanted: "merge", "checks", …
+
+        Raises:
+            Incompatible: the declaration cannot follow the registered one; names each field and what would mend it.
+        """
+        return self._open(what, partitions=partitions, allow=allow).topic
+
+    def producer(
+        self,
+        *,
+        audit: bool = True,
+        on_invalid: OnInvalid = "raise",
+        max_block: float = 60.0,
+        tally_every: float = 10.0,
+    ) -> Producer:
+        """Make a producer; see `Producer` for what it guarantees.
+
+        Args:
+            audit: whether to vouch for what is published; without it the producer's hop is not covered.
+            on_invalid: "raise" refuses an invalid record at the call; "dead_letter" publishes it with its faults to
+                the topic's dead letters.
+            max_block: seconds a full buffer may hold up `publish`.
+            tally_every: seconds between tallies while records are published.
+        """
+        self._check_open()
+        return Producer(
+            self._topics,
+            self.transport,
+            application=self._application,
+            audit=audit,
+            on_invalid=on_invalid,
+            max_block=max_block,
+            tally_every=tally_every,
+            clock=self._clock,
+        )
+
+    @overload
+    def consumer(
+        self,
+        *what: type[T],
+        group: str | None = ...,
+        start: Start | dt.datetime = ...,
+        until: Until = ...,
+        resolve: bool = ...,
+        on_undecodable: OnUndecodable = ...,
+        auto_commit: bool = ...,
+    ) -> Consumer[T]: ...
+
+    @overload
+    def consumer(
+        self,
+        *what: Topic | str,
+        group: str | None = ...,
+        start: Start | dt.datetime = ...,
+        until: Until = ...,
+        resolve: bool = ...,
+        on_undecodable: OnUndecodable = ...,
+        auto_commit: bool = ...,
+    ) -> Consumer[dict[str, Any]]: ...
+
+    def consumer(
+        self,
+        *what: type | Topic | str,
+        group: str | None = None,
+        start: Start | dt.datetime = Start.EARLIEST,
+        until: Until = "stopped",
+        resolve: bool = True,
+        on_undecodable: OnUndecodable = "raise",
+        auto_commit: bool = True,
+    ) -> Consumer[Any]:
+        """Make a consumer; see `Consumer` for what the arguments mean and what it guarantees.
+
+        Args:
+            *what: record classes (records come as their instances), topics or names (records come as dicts).
+            group: name of the group to share partitions with; None reads all partitions alone.
+            start: where to begin without a committed offset: Start.EARLIEST, Start.LATEST, or an aware moment.
+            until: "end" stops once every partition is read to its end; "stopped" waits for more.
+            resolve: False reads dicts by their writer's schema instead.
+            on_undecodable: "raise" stops at a message that cannot be decoded; "yield" hands it out with its error.
+            auto_commit: whether to commit for the group what was handled.
+        """
+        if not what:
+            raise ConfigurationError("a consumer reads at least one topic")
+        return Consumer(
+            [self._open(each) for each in what],
+            self.transport,
+            self.registry,
+            group=group,
+            start=start,
+            until=until,
+            resolve=resolve,
+            on_undecodable=on_undecodable,
+            auto_commit=auto_commit,
+        )
+
+    def archive(self, what: type | Topic | str, **limits: Any) -> ArchiveReport:
+        """Archive a topic into the raw table, up to the present end of the log, and the evidence about it.
+
+        Exactly once: run again, killed at any point, or run by two processes at once, the rows are the same.
+
+        Args:
+            what: a record class, a topic, or the name of a registered one.
+            **limits: bounds of a file and of memory; see `onepipe.lake.archive.archive`.
+
+        Raises:
+            PositionLost: retention passed the position the lake has reached; nothing is skipped in silence.
+        """
+        from onepipe.lake.archive import archive
+
+        opened, evidence = self._open(what), self._open(EVIDENCE)
+        report = archive(opened.topic, self.transport, self.lake, self.registry, **limits)
+        if opened.topic.name != EVIDENCE.name:
+            archive(evidence.topic, self.transport, self.lake, self.registry, **limits)
+        return report
+
+    def dedup(self, what: type | Topic | str, *, rebuild: bool = False, **limits: Any) -> DedupReport:
+        """Merge what was archived since the last time into the clean table.
+
+        Args:
+            what: a record class, a topic, or the name of a registered one.
+            rebuild: make the clean table anew from all of raw; the rows are the same.
+            **limits: see `onepipe.lake.dedup.dedup`.
+        """
+        from onepipe.lake.dedup import dedup
+
+        return dedup(self.lake, self._topics.resolve(what), rebuild=rebuild, **limits)
+
+    def verify(self, what: type | Topic | str, *, level: Level = "proved") -> Verdict:
+        """Compare, hop by hop, what was published, archived and merged, and name each record that differs.
+
+        Reads the files of the lake; see `onepipe.audit.verify.verify` for the levels.
+        """
+        from onepipe.audit.verify import verify
+
+        return verify(self.lake, self._topics.resolve(what), level=level, now=self._now())
+
+    def table(self, what: type | Topic | str) -> Table:
+        """The clean table of a topic, to be read as Arrow, pandas, Polars or DuckDB."""
+        from onepipe.lake.read import Table
+
+        return Table(self.lake, self._topics.resolve(what))
+
+    def close(self) -> None:
+        """Let go of every resource. May be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.transport.close()
+        finally:
+            self.registry.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, what: type | Topic | str, **options: Any) -> Opened:
+        self._check_open()
+        return self._topics.open(what, **options)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the pipeline is closed")
+
+    def _now(self) -> dt.datetime:
+        return dt.datetime.fromtimestamp(self._clock() / 1000, dt.UTC)
+
+
+def connect(
+    url: str | None = None,
+    *,
+    lake: str | os.PathLike[str] | None = None,
+    registry: str | None = None,
+    partitions: int = DEFAULT_PARTITIONS,
+    application: str | None = None,
+    clock: Callable[[], int] = wall_clock,
+    settings: Mapping[str, Any] | None = None,
+) -> Pipeline:
+    """Connect to a pipeline.
+
+    Args:
+        url: the transport: "memory://" (a new log), "memory://name" (shared within the process), "memory:///folder"
+            (kept on disk), or another plugin's. The variable ONEPIPE_URL where None.
+        lake: folder of the lake. The variable ONEPIPE_LAKE where None; none is needed to publish and consume.
+        registry: URL of the registry. The variable ONEPIPE_REGISTRY where None, else the one that goes with the
+            transport.
+        partitions: how many partitions a new topic gets.
+        application: what the application calls itself, kept in the audit.
+        clock: milliseconds since 1970, for messages and evidence.
+        settings: handed to the transport unchanged.
+
+    Raises:
+        ConfigurationError: no URL, no registry, or a setting the transport does not know.
+        PluginError: no installed plugin knows the URL's scheme; says which extra brings it.
+    """
+    url = url or os.environ.get(URL_VARIABLE)
+    if not url:
+        raise ConfigurationError("no transport is named", remedy=f"connect('memory://'), or set {URL_VARIABLE}")
+    transport = open_transport(url, settings or {})
+    try:
+        registry_url = registry or os.environ.get(REGISTRY_VARIABLE) or transport.default_registry
+        if registry_url is None:
+            remedy = f"connect(url, registry='sqlite:///…'), or set {REGISTRY_VARIABLE}"
+            raise ConfigurationError("the transport has no registry of its own", remedy=remedy)
+        return Pipeline(
+            transport,
+            open_registry(registry_url),
+            lake=lake or os.environ.get(LAKE_VARIABLE),
+            partitions=partitions,
+            application=application,
+            clock=clock,
+        )
+    except BaseException:
+        transport.close()
+        raise

@@ -1,0 +1,360 @@
+"""Producer: publishes records, each validated, encoded, framed, counted and receipted."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
+
+from onepipe.audit.digest import Digest, delete_digest, digest
+from onepipe.audit.epoch import WriterEpoch
+from onepipe.audit.evidence import EVIDENCE
+from onepipe.audit.header import AUDIT_HEADER, DELETE_HEADER, pack
+from onepipe.audit.tally import Settled, Tally
+from onepipe.dead_letters import dead_letter_topic, rejected_letter
+from onepipe.deletion import compile_deletion
+from onepipe.errors import BufferFull, ClosedError, DeliveryError, InvalidRecord
+from onepipe.receipt import Receipt
+from onepipe.route import Route
+from onepipe.transport import Headers, Outcome, Outgoing
+
+if TYPE_CHECKING:
+    from onepipe.topic import Topic
+    from onepipe.topics import Topics
+    from onepipe.transport import Transport, Writer
+
+_LOG = logging.getLogger(__name__)
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_FRAME_BYTES: Final = 5
+_MANIFEST_ENTRIES: Final = 4096
+_BLOCK_SECONDS: Final = 0.05
+_DUE_MASK: Final = 0xFF
+
+OnInvalid = Literal["raise", "dead_letter"]
+
+
+def wall_clock() -> int:
+    """Milliseconds since 1970-01-01T00:00Z."""
+    return time.time_ns() // 1_000_000
+
+
+class Producer:
+    """Publishes records. Thread-safe; a forked child starts a writer epoch of its own.
+
+    Delivery: a record counts as published when the transport acknowledged it, which its receipt tells. Ordering:
+    records of one identity keep the order of their `publish` calls, as they share a partition. Leaving `with` waits for
+    every outcome and raises what was not delivered.
+
+    Made by `Pipeline.producer`.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        transport: Transport,
+        *,
+        application: str | None = None,
+        audit: bool = True,
+        on_invalid: OnInvalid = "raise",
+        max_block: float = 60.0,
+        tally_every: float = 10.0,
+        clock: Callable[[], int] = wall_clock,
+    ) -> None:
+        """Make a producer.
+
+        Args:
+            topics: the pipeline's topics.
+            transport: where to publish.
+            application: what the application calls itself, kept in the audit.
+            audit: whether to vouch for what is published; without it the producer's hop is not covered.
+            on_invalid: "raise" refuses an invalid record at the call; "dead_letter" publishes it with its faults to
+                the topic's dead letters, and its receipt says so.
+            max_block: seconds a full buffer may hold up `publish` before it raises BufferFull.
+            tally_every: seconds between tallies while records are published.
+            clock: milliseconds since 1970 for records published without a timestamp.
+        """
+        self._topics = topics
+        self._transport = transport
+        self._application = application
+        self._audit = audit
+        self._on_invalid = on_invalid
+        self._max_block = max_block
+        self._tally_every = tally_every
+        self._clock = clock
+        self._closed = False
+        self._begin()
+        _PRODUCERS.add(self)
+
+    def _begin(self) -> None:
+        """Start with nothing published: a new epoch, new locks, no writer yet."""
+        self._epoch = WriterEpoch(tally_every=self._tally_every)
+        self._writer: Writer | None = None
+        self._routes: dict[Any, Route] = {}
+        self._undelivered: dict[int, Receipt] = {}
+        self._order = threading.RLock()
+        self._receipts = threading.Lock()
+
+    def publish(
+        self,
+        record: Any,
+        *,
+        topic: type | Topic | str | None = None,
+        headers: Headers = (),
+        timestamp: int | None = None,
+    ) -> Receipt:
+        """Publish one record.
+
+        Args:
+            record: an instance of a record class, or a dict of the topic's fields.
+            topic: where to publish; needed for a dict.
+            headers: headers of your own to send along, as pairs of name and bytes.
+            timestamp: milliseconds since 1970-01-01T00:00Z of the message; the producer's clock where None.
+
+        Returns:
+            A receipt; the record is on its way, and acknowledged once the receipt says so.
+
+        Raises:
+            InvalidRecord: the record breaks its declaration; lists every fault. Nothing was published.
+            RecordTooLarge: larger than the transport takes. Nothing was published.
+            BufferFull: the transport took nothing for `max_block` seconds. Nothing was published.
+        """
+        route = self._routes.get(type(record) if topic is None else topic) or self._route(record, topic)
+        try:
+            value = route.encode(record)
+        except InvalidRecord as invalid:
+            if self._on_invalid == "raise":
+                raise
+            return self._reject(route, record, invalid)
+        key = route.key(record) if route.key is not None else None
+        partition = route.partition(record, key)
+        digest_ = digest(route.seed, value[_FRAME_BYTES:])
+        return self._send(route, partition, key, value, headers, timestamp, digest_)
+
+    def publish_many(self, records: Iterable[Any], *, topic: type | Topic | str | None = None) -> list[Receipt]:
+        """Publish records in order; a receipt for each. Stops at the first that raises, as `publish` would."""
+        return [self.publish(record, topic=topic) for record in records]
+
+    def delete(self, topic: type | Topic | str, *, timestamp: int | None = None, **fields: Any) -> Receipt:
+        """Delete by identity: publish a tombstone that competes by version like any record.
+
+        Args:
+            topic: a record class, a topic, or the name of a registered one.
+            timestamp: milliseconds since 1970-01-01T00:00Z of the message; the producer's clock where None.
+            **fields: every field of the identity and of the version (the merge policy's `by`), those of the partition
+                key if it has one, and perhaps the event time.
+
+        Raises:
+            InvalidRecord: a field is missing, not one of these, or of the wrong type; lists every fault.
+            DeclarationError: the topic has no identity or no merge policy.
+        """
+        route = self._routes.get(topic) or self._route(None, topic)
+        key, header = compile_deletion(route.opened.topic)(fields, route.opened.schema_id)
+        partition = route.partition(fields, key)
+        headers = ((DELETE_HEADER, header),)
+        return self._send(route, partition, key, None, headers, timestamp, delete_digest(key, header))
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until every record published so far has its outcome.
+
+        Args:
+            timeout: seconds to wait at most; None waits as long as the transport takes.
+
+        Raises:
+            DeliveryError: records were not acknowledged (those whose receipt was not asked yet), or have no outcome
+                after `timeout`.
+        """
+        if self._writer is None:
+            return
+        if not self._writer.flush(timeout):
+            raise DeliveryError(f"records are without outcome after {timeout} s", indeterminate=True)
+        if self._audit and self._epoch.due:
+            self._publish_tallies()
+        self._raise_undelivered()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Flush, publish the last tallies, close the epoch, and let go of every resource. May be called again.
+
+        Raises:
+            DeliveryError: as `flush`.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        _PRODUCERS.discard(self)
+        if self._writer is None:
+            return
+        try:
+            complete = self._writer.flush(timeout)
+            if self._audit:
+                self._publish_tallies()
+                if complete:
+                    self._say(self._epoch.closing())
+                self._writer.flush(timeout)
+        finally:
+            self._writer.close()
+        self._raise_undelivered()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self.close()
+        except DeliveryError as undelivered:
+            if error is None:
+                raise
+            error.add_note(f"and leaving the producer: {undelivered}")
+
+    def _route(self, record: Any, topic: type | Topic | str | None) -> Route:
+        what = self._topics.of_value(record, topic)
+        with self._order:
+            route = self._routes.get(what)
+            if route is None:
+                opened = self._topics.open(what)
+                tallies = self._epoch.tallies(opened.description, named=opened.topic.audit == "named")
+                route = self._routes[what] = Route.compile(opened, tallies)
+            return route
+
+    def _send(
+        self,
+        route: Route,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        timestamp: int | None,
+        digest_: Digest,
+    ) -> Receipt:
+        tally = route.tallies[partition]
+        if timestamp is None:
+            timestamp = self._clock()
+        receipt = Receipt(self, self._receipts, tally.topic, partition, timestamp)
+        with self._order:
+            writer = self._writer or self._open()
+            sequence = tally.next_sequence
+            if self._audit:
+                headers = ((AUDIT_HEADER, pack(self._epoch.id, sequence, digest_[0])), *headers)
+
+            def settle(outcome: Outcome) -> None:
+                self._settle(receipt, tally, sequence, digest_, key, outcome)
+
+            self._append(writer, Outgoing(tally.topic, partition, key, value, headers, timestamp), settle)
+            tally.next_sequence = sequence + 1
+        if self._audit:
+            if tally.manifest_length >= _MANIFEST_ENTRIES:
+                self._publish_tally(tally)
+            if not sequence & _DUE_MASK and self._epoch.due:
+                self._publish_tallies()
+        return receipt
+
+    def _settle(
+        self, receipt: Receipt, tally: Tally, sequence: int, digest_: Digest, key: bytes | None, outcome: Outcome
+    ) -> None:
+        offset, timestamp, error = outcome
+        if error is not None:
+            self._undelivered[id(receipt)] = receipt
+        if self._audit:
+            indeterminate = isinstance(error, DeliveryError) and error.indeterminate
+            stamped = receipt.timestamp if timestamp is None else timestamp
+            self._epoch.settle(tally, sequence, Settled(offset, stamped, digest_, key or b"", indeterminate))
+        receipt._settle(outcome)  # noqa: SLF001 - a receipt is a part of its producer
+
+    def _append(self, writer: Writer, message: Outgoing, settle: Callable[[Outcome], None]) -> None:
+        """Append, waiting for room for up to `max_block` seconds."""
+        try:
+            writer.append(message, settle)
+            return
+        except BufferFull:
+            deadline = time.monotonic() + self._max_block
+        while True:
+            writer.poll(_BLOCK_SECONDS)
+            try:
+                writer.append(message, settle)
+                return
+            except BufferFull:
+                if time.monotonic() >= deadline:
+                    raise
+
+    def _open(self) -> Writer:
+        """Open the writer, and the epoch: durably, before the first record."""
+        if self._closed:
+            raise ClosedError("the producer is closed")
+        writer = self._writer = self._transport.writer()
+        if self._audit:
+            self._say(self._epoch.opening(self._application))
+            writer.flush()
+        return writer
+
+    def _publish_tally(self, tally: Tally) -> None:
+        with self._order:
+            evidence = self._epoch.next_tally(tally)
+            if evidence is not None:
+                self._say(evidence)
+
+    def _publish_tallies(self) -> None:
+        with self._order:
+            for evidence in self._epoch.next_tallies():
+                self._say(evidence)
+
+    def _say(self, evidence: Mapping[str, Any]) -> None:
+        """Publish a record of evidence; called between opening and closing the writer."""
+        route = self._routes.get(EVIDENCE) or self._route(None, EVIDENCE)
+        now = self._clock()
+        value = route.encode({"at": _moment(now), **evidence})
+        partition = self._epoch.id[0] % len(route.tallies)
+        writer = cast("Writer", self._writer)
+        self._append(writer, Outgoing(EVIDENCE.name, partition, self._epoch.id, value, (), now), _note_evidence)
+
+    def _reject(self, route: Route, record: Any, invalid: InvalidRecord) -> Receipt:
+        letter = rejected_letter(route.opened.schema_id, record, invalid.faults, _moment(self._clock()))
+        receipt = self.publish(letter, topic=dead_letter_topic(route.opened.topic.name))
+        receipt.rejected = invalid.faults
+        return receipt
+
+    def _serve(self, timeout: float) -> None:
+        if self._writer is not None:
+            self._writer.poll(timeout)
+
+    def _observed(self, receipt: Receipt) -> None:
+        self._undelivered.pop(id(receipt), None)
+
+    def _raise_undelivered(self) -> None:
+        failed = list(self._undelivered.values())
+        self._undelivered.clear()
+        if not failed:
+            return
+        first = failed[0]
+        raise DeliveryError(
+            f"{len(failed)} records were not delivered, the first because: {first.error}",
+            topic=first.topic,
+            partition=first.partition,
+            indeterminate=any(isinstance(r.error, DeliveryError) and r.error.indeterminate for r in failed),
+            remedy="their receipts tell each one's reason; publish them again",
+        ) from first.error
+
+
+def _moment(milliseconds: int) -> dt.datetime:
+    return _EPOCH + dt.timedelta(milliseconds=milliseconds)
+
+
+def _note_evidence(outcome: Outcome) -> None:
+    if outcome.error is not None:
+        _LOG.warning("evidence of published records was not delivered, the next tally covers it: %s", outcome.error)
+
+
+_PRODUCERS: Final[weakref.WeakSet[Producer]] = weakref.WeakSet()
+
+
+def _begin_in_child() -> None:
+    """After a fork: no epoch, socket or lock of the parent's is used by the child."""
+    for producer in list(_PRODUCERS):
+        producer._begin()  # noqa: SLF001 - the module's own class
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)

@@ -1,0 +1,68 @@
+"""Route: how records of one class, or dicts of one topic, become messages. Compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+
+from onepipe.checks import topic_checks
+from onepipe.partitioner import partition_for
+from onepipe.schema.encode import compile_encoder
+from onepipe.schema.framing import frame
+from onepipe.schema.keys import compile_key
+
+if TYPE_CHECKING:
+    from onepipe.audit.tally import Tally
+    from onepipe.topics import Opened
+
+
+@attrs.define(eq=False)
+class Route:
+    """How records of one class, or dicts of one topic, become messages.
+
+    Attributes:
+        opened: the topic.
+        encode: from a record to the message's value, frame included; raises InvalidRecord.
+        key: from a record to its identity key; None where the topic has no identity.
+        partition_key: from a record to the bytes that choose its partition; None where the identity key does.
+        seed: of the records' digests.
+        tallies: one a partition.
+    """
+
+    opened: Opened
+    encode: Callable[[Any], bytes]
+    key: Callable[[Any], bytes] | None
+    partition_key: Callable[[Any], bytes] | None
+    seed: int
+    tallies: list[Tally]
+    _turn: int = 0
+
+    @classmethod
+    def compile(cls, opened: Opened, tallies: list[Tally]) -> Self:
+        """Compile the route of a topic's records."""
+        topic, classes = opened.topic, opened.classes
+        return cls(
+            opened,
+            compile_encoder(
+                topic.schema,
+                classes=classes,
+                prefix=frame(opened.schema_id),
+                checks=topic_checks(topic),
+                topic=topic.name,
+            ),
+            compile_key(topic.schema, topic.identity, classes=classes) if topic.identity else None,
+            compile_key(topic.schema, topic.partition_key, classes=classes) if topic.partition_key else None,
+            topic.schema.fingerprint,
+            tallies,
+        )
+
+    def partition(self, record: Any, key: bytes | None) -> int:
+        """The partition of a record: by its partition key, else its identity key, else the next in turn."""
+        if self.partition_key is not None:
+            key = self.partition_key(record)
+        if key is not None:
+            return partition_for(key, len(self.tallies))
+        self._turn = (self._turn + 1) % len(self.tallies)
+        return self._turn
