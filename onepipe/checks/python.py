@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from xxhash import xxh3_64_hexdigest
 
-from onepipe.checks.runtime import matcher
+from onepipe.checks.automaton import matcher
 from onepipe.checks.tree import (
     Arithmetic,
     AsFloat,

@@ -6,7 +6,6 @@ import datetime as dt
 import enum
 import math
 import operator
-import re
 import struct
 from collections.abc import Mapping
 from decimal import Context
@@ -15,7 +14,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from onepipe.checks import limits
-from onepipe.checks.pattern import parse_pattern, python_pattern
 from onepipe.schema.symbols import enum_symbols
 
 EXACT: Final = Context(prec=2 * limits.MAX_DIGITS + 2, Emin=-999_999, Emax=999_999)
@@ -89,11 +87,6 @@ def lower(text: str) -> str:
 def upper(text: str) -> str:
     """The text with a to z as A to Z."""
     return text.upper() if text.isascii() else text.translate(_UPPER)
-
-
-def matcher(pattern: str) -> Any:
-    """A function that says whether a text as a whole matches a pattern of the subset, as true or false value."""
-    return re.compile(python_pattern(parse_pattern(pattern))).fullmatch
 
 
 NAMES: Final[Mapping[str, Any]] = MappingProxyType(
