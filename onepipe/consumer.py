@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from onepipe.registry.port import Registry
-    from onepipe.topics import Opened
+    from onepipe.topics import Readable
     from onepipe.transport import Transport
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class Consumer(Generic[T]):
 
     def __init__(
         self,
-        opened: Sequence[Opened],
+        opened: Sequence[Readable],
         transport: Transport,
         registry: Registry,
         *,
@@ -378,7 +378,7 @@ class _Rebalance:
         self._consumer._forget(partitions)  # noqa: SLF001 - the module's own class
 
 
-def _decoder(registry: Registry, entry: Opened, *, resolve: bool) -> MessageDecoder:
+def _decoder(registry: Registry, entry: Readable, *, resolve: bool) -> MessageDecoder:
     if not resolve:
         return MessageDecoder(registry, None, reader=None, classes={})
     return MessageDecoder(registry, entry.topic, reader=entry.topic.schema, classes=entry.classes)

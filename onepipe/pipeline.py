@@ -180,8 +180,9 @@ class Pipeline:
         """
         if not what:
             raise ConfigurationError("a consumer reads at least one topic")
+        self._check_open()
         return Consumer(
-            [self._open(each) for each in what],
+            [self._topics.open_to_read(each) for each in what],
             self.transport,
             self.registry,
             group=group,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from onepipe.errors import DeclarationError
+from onepipe.errors import DeclarationError, NotRegistered, TopicNotFound
 from onepipe.record import record_info, topic_of
 from onepipe.topic import Topic
 
@@ -20,20 +20,29 @@ DEFAULT_PARTITIONS: Final = 4
 
 
 @attrs.frozen
-class Opened:
-    """A topic ready for use.
+class Readable:
+    """A topic ready to be read.
 
     Attributes:
-        topic: the declaration.
-        schema_id: id of its schema in the registry.
+        topic: the declaration its readers see it by.
         description: the topic as the transport has it.
         classes: Python classes by the Avro names of the records and enums they stand for; empty for dicts.
     """
 
     topic: Topic
-    schema_id: int
     description: TopicDescription
     classes: Mapping[str, type]
+
+
+@attrs.frozen
+class Opened(Readable):
+    """A topic ready to be written.
+
+    Attributes:
+        schema_id: id of its schema in the registry.
+    """
+
+    schema_id: int
 
 
 class Topics:
@@ -77,9 +86,26 @@ class Topics:
             registered = self._registry.register(topic, allow=allow)
             description = self._transport.create_topic(topic.name, partitions=partitions or self._partitions)
             classes = record_info(what).classes if isinstance(what, type) else {}
-            opened = Opened(topic, registered.schema_id, description, classes)
+            opened = Opened(topic, description, classes, registered.schema_id)
             self._opened[what] = opened
             return opened
+
+    def open_to_read(self, what: type | Topic | str) -> Readable:
+        """A topic as its readers see it: a reader's class need not be the declaration, and registers nothing.
+
+        A topic that the registry does not know yet is registered and created, so that readers may come first.
+
+        Raises:
+            DeclarationError: a class that declares no topic.
+        """
+        topic = self.resolve(what)
+        try:
+            self._registry.topic(topic.name)
+            description = self._transport.describe_topic(topic.name)
+        except (NotRegistered, TopicNotFound):
+            return self.open(what)
+        classes = record_info(what).classes if isinstance(what, type) else {}
+        return Readable(topic, description, classes)
 
     def of_value(self, value: object, topic: type | Topic | str | None) -> type | Topic | str:
         """What a value to publish is published as: its class, or the topic that was named.

@@ -21,6 +21,7 @@ import pyarrow as pa
 from onepipe.audit.verdict import Kind
 from onepipe.lake import columns as c
 from onepipe.lake.engine import Engine, numbered_files
+from onepipe.lake.plan import ROW
 
 if TYPE_CHECKING:
     from onepipe.audit.inventory import Place, RawFile
