@@ -15,6 +15,7 @@ from onepipe.errors import DecodeError
 from onepipe.schema.decode_source import DecoderSource
 from onepipe.schema.model import Schema
 from onepipe.schema.resolve import Plan, resolve
+from onepipe.schema.sizes import may_hold_empty_items
 
 Decode: TypeAlias = Callable[[bytes, int], Any]
 
@@ -44,10 +45,11 @@ def compile_decoder(
     reader = reader or writer
     plan = resolve(reader, writer)
     name = getattr(writer.root, "name", "value")
-    plain = DecoderSource(reader, classes, traced=False)
+    counted = may_hold_empty_items(writer)
+    plain = DecoderSource(reader, classes, traced=False, counted=counted)
     plain.root(plan)
     decode: Decode = plain.source.load("decode", of=f"decoder of {name}")
-    explain = _Explanation(plan, reader)
+    explain = _Explanation(plan, reader, counted=counted)
 
     def guarded(data: bytes, start: int) -> Any:
         try:
@@ -61,9 +63,10 @@ def compile_decoder(
 class _Explanation:
     """Says what is wrong with bytes that could not be decoded. Thread-safe."""
 
-    def __init__(self, plan: Plan, reader: Schema) -> None:
+    def __init__(self, plan: Plan, reader: Schema, *, counted: bool) -> None:
         self._plan = plan
         self._reader = reader
+        self._counted = counted
         self._traced: Callable[[bytes, int, list[Any]], Any] | None = None
 
     def __call__(self, data: bytes, start: int, error: Exception) -> NoReturn:
@@ -89,7 +92,7 @@ class _Explanation:
 
     def _decode(self, data: bytes, start: int, path: list[Any]) -> Any:
         if self._traced is None:
-            traced = DecoderSource(self._reader, {}, traced=True)
+            traced = DecoderSource(self._reader, {}, traced=True, counted=self._counted)
             traced.root(self._plan)
             self._traced = cast("Callable[[bytes, int, list[Any]], Any]", traced.source.load("decode", of="tracer"))
         return self._traced(data, start, path)

@@ -57,14 +57,16 @@ class DecoderSource:
         reader: the schema whose defaults stand for what was not written.
         classes: Python classes by the full names they stand for; records without one become dicts.
         traced: whether to write the form that says what is wrong where.
+        counted: whether the writer's schema has arrays whose items take no bytes, which are counted over a message.
     """
 
-    def __init__(self, reader: Schema, classes: Mapping[str, type], *, traced: bool) -> None:
+    def __init__(self, reader: Schema, classes: Mapping[str, type], *, traced: bool, counted: bool) -> None:
         self._reader = reader
         self._classes = classes
         self._traced = traced
         self._records: dict[int, str] = {}
-        self._more = ", path" if traced else ""
+        self._counted = counted
+        self._more = f"{', path' if traced else ''}{', budget' if counted else ''}"
         self.source = Source(
             bad=bad,
             decode_unsigned=decode_unsigned,
@@ -80,8 +82,10 @@ class DecoderSource:
 
     def root(self, plan: Plan) -> None:
         """Write the function `decode` of data and start."""
-        with self.source.function(f"def decode(data, pos{self._more}):"):
+        with self.source.function(f"def decode(data, pos{', path' if self._traced else ''}):"):
             self.source.line("size = len(data)")
+            if self._counted:
+                self.source.line(f"budget = [{limits.MAX_ZERO_BYTE_ITEMS}]")
             value = self._fields(plan, "1") if isinstance(plan, RecordPlan) else self.value(plan, "0")
             with self.source.block("if pos != size:"):
                 self.source.line("bad('bytes are left over')" if self._traced else "bad('another length')")
@@ -185,7 +189,7 @@ class DecoderSource:
         return name
 
     @contextmanager
-    def _items(self, items: str, *, empty: bool) -> Iterator[None]:
+    def _items(self, *, empty: bool) -> Iterator[None]:
         """Write the loops over the blocks of an array or map and over each one's items, which the `with` reads."""
         source = self.source
         count, stop = source.fresh("count"), source.fresh("stop")
@@ -197,7 +201,9 @@ class DecoderSource:
                 source.line(f"{count}, pos, {stop} = {count} >> 1, pos + 1, -1")
             with source.block(f"if not {count}:"):
                 source.line("break")
-            limit = f"len({items}) + {count} > {limits.MAX_ZERO_BYTE_ITEMS}" if empty else f"{count} > size - pos"
+            if empty:
+                source.line(f"budget[0] -= {count}")
+            limit = "budget[0] < 0" if empty else f"{count} > size - pos"
             with source.block(f"if {limit}:"):
                 source.line(f"bad({'too many items that take no bytes' if empty else 'more items than bytes'!r})")
             with source.block(f"for _ in range({count}):"):
@@ -208,7 +214,7 @@ class DecoderSource:
     def _array(self, plan: ArrayPlan, depth: str) -> str:
         items = self.source.fresh("items")
         self.source.line(f"{items} = []")
-        with self._items(items, empty=plan.empty_items):
+        with self._items(empty=plan.empty_items):
             with self._at(f"f'[{{len({items})}}]'"):
                 value = self.value(plan.items, depth)
             self.source.line(f"{items}.append({value})")
@@ -217,7 +223,7 @@ class DecoderSource:
     def _map(self, plan: MapPlan, depth: str) -> str:
         items = self.source.fresh("items")
         self.source.line(f"{items} = {{}}")
-        with self._items(items, empty=False):
+        with self._items(empty=False):
             with self._at("'{}'"):
                 start, end = self._span()
                 key = self.source.fresh("key")

@@ -79,6 +79,7 @@ def compile_encoder(
     with source.function("def encode(value):"):
         with source.block("try:"):
             source.line("item = value")
+            writer.begin()
             if isinstance(root, Record):
                 parts = writer.fields(root, "item", "1", kept)
             else:
@@ -110,6 +111,8 @@ class _Refusal:
         """The error with every fault of the value; what stopped the encoder, where there is none."""
         faults = list(self._finder.faults(self._schema.root, value))
         faults += self._broken(value, faults)
+        if not faults and isinstance(error, InvalidRecord):
+            faults += error.faults
         return InvalidRecord(faults, topic=self._topic) if faults else error
 
     def _broken(self, value: Any, faults: Sequence[Fault]) -> Iterator[Fault]:

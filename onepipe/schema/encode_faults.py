@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from onepipe.errors import Fault, InvalidRecord, nearest
 from onepipe.schema import limits
 from onepipe.schema.branches import Chooser, is_items
-from onepipe.schema.model import NO_DEFAULT, Array, Fixed, Map, Node, Primitive, Record, Schema, Union
+from onepipe.schema.model import NO_DEFAULT, Array, Map, Node, Primitive, Record, Schema, Union
 from onepipe.schema.values import Leaf, converter, wrong_type
 
 _ABSENT: Final = object()
@@ -83,8 +83,6 @@ class FaultFinder:
     def _array(self, items: Node, value: Any, path: str, depth: int) -> Iterator[Fault]:
         if not is_items(value):
             yield from _at(path, wrong_type("a list", value))
-        elif len(value) > limits.MAX_ZERO_BYTE_ITEMS and takes_no_bytes(self._schema, items):
-            yield Fault(path or None, "length", f"more than {limits.MAX_ZERO_BYTE_ITEMS} items that take no bytes")
         else:
             for number, item in enumerate(value):
                 yield from self.faults(items, item, f"{path}[{number}]", depth)
@@ -108,26 +106,6 @@ class FaultFinder:
             yield from _at(path, error)
             return
         yield from self.faults(node.branches[number], content, path, depth)
-
-
-def takes_no_bytes(schema: Schema, node: Node, inside: frozenset[str] = frozenset()) -> bool:
-    """Whether values of a type take no bytes, so that the length of a message does not bound their number.
-
-    Args:
-        schema: the schema of the type.
-        node: the type.
-        inside: names of the records that `node` is looked at for; one that holds itself directly has no values.
-    """
-    node = schema.resolve(node)
-    match node:
-        case Primitive(name=name):
-            return name == "null"
-        case Fixed(size=size):
-            return size == 0
-        case Record(name=name, fields=fields):
-            return name in inside or all(takes_no_bytes(schema, f.type, inside | {name}) for f in fields)
-        case _:
-            return False
 
 
 def _at(path: str, error: InvalidRecord) -> Iterator[Fault]:

@@ -17,8 +17,8 @@ from uuid import UUID
 from onepipe.schema import limits
 from onepipe.schema.branches import Chooser, is_items
 from onepipe.schema.default_values import default_value
-from onepipe.schema.encode_faults import takes_no_bytes
 from onepipe.schema.model import NO_DEFAULT, Array, Enum, Fixed, Map, Node, Record, Schema, Union
+from onepipe.schema.sizes import may_hold_empty_items, takes_no_bytes
 from onepipe.schema.source import Source, attribute
 from onepipe.schema.symbols import enum_symbols
 from onepipe.schema.values import (
@@ -29,6 +29,7 @@ from onepipe.schema.values import (
     Leaf,
     converter,
     kind_of,
+    misfit,
     wrong_type,
 )
 from onepipe.schema.varint import LAST, LENGTHS, MORE, SMALL, encode_long
@@ -44,6 +45,11 @@ _FEW: Final = 3
 def unfit() -> NoReturn:
     """Leave the generated encoder: the record has a fault."""
     raise TypeError("the record has a fault")
+
+
+def too_many() -> NoReturn:
+    """Leave the generated encoder: no decoder would take the record."""
+    raise misfit("length", f"more than {limits.MAX_ZERO_BYTE_ITEMS} array items that take no bytes")
 
 
 def items_of(value: Any) -> Sequence[Any]:
@@ -65,6 +71,9 @@ class EncoderSource:
         self._schema = schema
         self._classes = classes
         self._records: dict[str, str] = {}
+        self._empty: dict[str, bool] = {}
+        self._counted = may_hold_empty_items(schema)
+        self._more = ", budget" if self._counted else ""
         self.source = Source(
             encode_text=str.encode,
             encode_long=encode_long,
@@ -72,6 +81,7 @@ class EncoderSource:
             pack_float=struct.Struct("<f").pack,
             pack_double=struct.Struct("<d").pack,
             unfit=unfit,
+            too_many=too_many,
             items_of=items_of,
             datetime=dt.datetime,
             date=dt.date,
@@ -85,6 +95,11 @@ class EncoderSource:
             MORE=MORE,
             SMALL=SMALL,
         )
+
+    def begin(self) -> None:
+        """Write what the function of the root begins with."""
+        if self._counted:
+            self.source.line(f"budget = [{limits.MAX_ZERO_BYTE_ITEMS}]")
 
     def value(self, node: Node, value: str, depth: str) -> list[str]:
         """Write the statements that encode a value.
@@ -100,10 +115,10 @@ class EncoderSource:
         node = self._schema.resolve(node)
         match node:
             case Record():
-                return [f"{self.record(node)}({value}, {depth})"]
+                return [f"{self.record(node)}({value}, {depth}{self._more})"]
             case Array() | Map() | Union():
                 if self.source.depth > _DEEPEST:
-                    return [f"{self._outlined(node)}({value}, {depth})"]
+                    return [f"{self._outlined(node)}({value}, {depth}{self._more})"]
                 if isinstance(node, Union):
                     return self._union(node, value, depth)
                 return self._array(node, value, depth) if isinstance(node, Array) else self._map(node, value, depth)
@@ -116,7 +131,7 @@ class EncoderSource:
         """The name of the function that encodes a record inside others: of its value and depth, to bytes."""
         if node.name not in self._records:
             self._records[node.name] = name = self.source.fresh("record")
-            with self.source.function(f"def {name}(value, depth):"):
+            with self.source.function(f"def {name}(value, depth{self._more}):"):
                 with self.source.block(f"if depth >= {limits.MAX_DEPTH}:"):
                     self.source.line("unfit()")
                 self.source.line(f"return {joined(self.fields(node, 'value', 'depth + 1'))}")
@@ -168,7 +183,7 @@ class EncoderSource:
     def _outlined(self, node: Array | Map | Union) -> str:
         """A function of its own for a type that is nested too deep for one."""
         name = self.source.fresh("nested")
-        with self.source.function(f"def {name}(value, depth):"):
+        with self.source.function(f"def {name}(value, depth{self._more}):"):
             self.source.line(f"return {joined(self.value(node, 'value', 'depth'))}")
         return name
 
@@ -205,9 +220,11 @@ class EncoderSource:
         return [result]
 
     def _refuse_bomb(self, items: Node, value: str) -> None:
-        if takes_no_bytes(self._schema, items):
-            with self.source.block(f"if len({value}) > {limits.MAX_ZERO_BYTE_ITEMS}:"):
-                self.source.line("unfit()")
+        """Count the items that take no bytes: a decoder takes only so many in one message."""
+        if takes_no_bytes(self._schema, items, self._empty):
+            self.source.line(f"budget[0] -= len({value})")
+            with self.source.block("if budget[0] < 0:"):
+                self.source.line("too_many()")
 
     def _union(self, node: Union, value: str, depth: str) -> list[str]:
         source, result = self.source, self.source.fresh("bytes")

@@ -16,7 +16,6 @@ import attrs
 
 from onepipe.errors import ResolutionError
 from onepipe.schema.defaults import default_fault
-from onepipe.schema.encode_faults import takes_no_bytes
 from onepipe.schema.matching import PROMOTIONS, choose_branch, pair_fields, same_name
 from onepipe.schema.model import (
     NO_DEFAULT,
@@ -32,6 +31,7 @@ from onepipe.schema.model import (
     Schema,
     Union,
 )
+from onepipe.schema.sizes import takes_no_bytes
 from onepipe.schema.values import Leaf
 
 
@@ -136,6 +136,7 @@ class _Resolver:
         self._reader = reader
         self._writer = writer
         self._records: dict[tuple[str, str], RecordPlan] = {}
+        self._empty: dict[str, bool] = {}
         self._itself = self if reader is writer else _Resolver(writer, writer)
 
     def plan(self, reader: Node, writer: Node, path: str) -> Plan:
@@ -166,7 +167,7 @@ class _Resolver:
         match reader, writer:
             case Array(), Array():
                 items = self.plan(reader.items, writer.items, f"{path}[]")
-                return ArrayPlan(items, takes_no_bytes(self._writer, writer.items))
+                return ArrayPlan(items, takes_no_bytes(self._writer, writer.items, self._empty))
             case Map(), Map():
                 return MapPlan(self.plan(reader.values, writer.values, f"{path}{{}}"))
             case Primitive(), Primitive():
