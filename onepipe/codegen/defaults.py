@@ -6,15 +6,15 @@ import datetime as dt
 import json as text
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from onepipe.codegen.layout import Expression, Group, call, literal
 from onepipe.codegen.names import Names
 from onepipe.errors import SchemaError
-from onepipe.schema.literals import from_json, json_branch, to_json
+from onepipe.schema.literals import json_branch, leaf_value, to_json
 from onepipe.schema.model import JSON, Array, Enum, Map, Node, Record, Schema, Union
-from onepipe.schema.values import Duration
+from onepipe.schema.values import Duration, Leaf
 
 
 class DefaultWriter:
@@ -71,7 +71,7 @@ class DefaultWriter:
             case Enum(name=name):
                 return f"{self._classes[name]}.{self._members[name][json]}"
             case _:
-                return self._leaf(from_json(self._schema, node, json, {}))
+                return self._leaf(leaf_value(cast("Leaf", node), json))
 
     def _leaf(self, value: Any) -> Expression:
         match value:
@@ -100,8 +100,10 @@ class DefaultWriter:
         """Whether the Python value of a default gives the same JSON again."""
         node = self._schema.resolve(node)
         match node:
+            case Union(branches=branches) if node.nullable is not None:
+                return self._is_exact(branches[json_branch(self._schema, node, json)], json)
             case Union():
-                return node.nullable is not None and self._is_exact(node.branches[self._branch(node, json)], json)
+                return False
             case Array(items=items):
                 return all(self._is_exact(items, item) for item in json)
             case Map(values=values):
@@ -112,8 +114,5 @@ class DefaultWriter:
             case Enum():
                 return True
             case _:
-                again = to_json(self._schema, node, from_json(self._schema, node, json, {}), {})
+                again = to_json(self._schema, node, leaf_value(cast("Leaf", node), json), {})
                 return text.dumps(again) == text.dumps(json)
-
-    def _branch(self, union: Union, json: JSON) -> int:
-        return json_branch(self._schema, union, json)

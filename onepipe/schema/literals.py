@@ -12,8 +12,7 @@ from typing import Any, TypeAlias, cast
 
 from onepipe.errors import DecodeError, InvalidRecord, SchemaError
 from onepipe.schema.defaults import default_fault
-from onepipe.schema.model import JSON, NO_DEFAULT, Array, Enum, Map, Node, Primitive, Record, Schema, Union
-from onepipe.schema.symbols import enum_symbols
+from onepipe.schema.model import JSON, Array, Map, Node, Primitive, Record, Schema, Union
 from onepipe.schema.values import Leaf, from_base, to_base
 
 Classes: TypeAlias = Mapping[str, type]
@@ -98,38 +97,12 @@ def _leaf_json(node: Leaf, value: Any) -> JSON:
     return base
 
 
-def from_json(schema: Schema, node: Node, json: JSON, classes: Classes) -> Any:
-    """The Python value of a default.
-
-    Args:
-        schema: finds what references stand for.
-        node: the type.
-        json: the default, valid for the type (`onepipe.schema.defaults`).
-        classes: class of each record and enum by full name.
+def leaf_value(node: Leaf, json: JSON) -> Any:
+    """The Python value of the default of a primitive or fixed type.
 
     Raises:
         SchemaError: no Python value stands for it, such as a date beyond the year 9999.
     """
-    node = schema.resolve(node)
-    match node:
-        case Union(branches=branches):
-            return from_json(schema, branches[json_branch(schema, node, json)], json, classes)
-        case Array(items=items):
-            return [from_json(schema, items, item, classes) for item in json]
-        case Map(values=values):
-            return {key: from_json(schema, values, item, classes) for key, item in json.items()}
-        case Record(name=name, fields=fields):
-            inner = {field.name: json.get(field.name, field.default) for field in fields}
-            if name not in classes or any(value is NO_DEFAULT for value in inner.values()):
-                raise SchemaError(f"no value of record {name} can be made of the default")
-            return classes[name](**{f.name: from_json(schema, f.type, inner[f.name], classes) for f in fields})
-        case _:
-            return _leaf_value(cast("Leaf", node), json, classes)
-
-
-def _leaf_value(node: Leaf, json: JSON, classes: Classes) -> Any:
-    if isinstance(node, Enum):
-        return enum_symbols(classes[node.name])[json] if node.name in classes else json
     binary = not isinstance(node, Primitive) or node.name == "bytes"
     try:
         return from_base(node, json.encode("iso-8859-1") if binary else json)
