@@ -17,12 +17,12 @@ import pyarrow as pa
 from onepipe.errors import DecodeError
 from onepipe.schema.arrow import arrow_schema
 from onepipe.schema.columnar_leaf import Slots
-from onepipe.schema.columnar_read import Struct
+from onepipe.schema.columnar_read import Reader, Struct
 from onepipe.schema.columnar_resolve import columns_reader
-from onepipe.schema.columnar_walk import Bodies, Damage
+from onepipe.schema.columnar_walk import Bodies, Damage, Longs
 from onepipe.schema.model import Schema
 
-CHUNK_ROWS: Final = 16_384
+CHUNK_ROWS: Final = 8_192
 """Bodies that are walked at once: enough to make numpy's cost per call small, few enough to stay in the cache."""
 
 CHUNK_BYTES: Final = 1 << 26
@@ -51,7 +51,7 @@ class ColumnarDecoder:
         schema: the Arrow schema of the columns.
     """
 
-    def __init__(self, reader: Struct, schema: pa.Schema) -> None:
+    def __init__(self, reader: Reader, schema: pa.Schema) -> None:
         self.schema = schema
         self._reader = reader
 
@@ -66,22 +66,23 @@ class ColumnarDecoder:
             ValueError: one value alone has 2 GiB.
         """
         batches, errors = [], {}
-        for start, stop in _chunks(values):
-            columns, damage = self._decode(values[start:stop], skip)
+        lengths = np.fromiter(map(len, values), np.int64, len(values))
+        for start, stop in _chunks(lengths):
+            columns, damage = self._decode(values[start:stop], lengths[start:stop], skip)
             batches.append(columns)
             errors.update({start + row: _error(fault) for row, fault in damage.items()})
         if not batches:
-            batches = [self._assemble(Bodies([]))]
+            batches = [self._assemble(Bodies([], lengths))]
         columns = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
         return DecodedBatch(columns, MappingProxyType(errors))
 
-    def _decode(self, values: Sequence[bytes], skip: int) -> tuple[pa.RecordBatch, dict[int, Damage]]:
-        bodies = Bodies(values, skip)
+    def _decode(self, values: Sequence[bytes], lengths: Longs, skip: int) -> tuple[pa.RecordBatch, dict[int, Damage]]:
+        bodies = Bodies(values, lengths, skip)
         columns = self._assemble(bodies)
         if not bodies.damage:
             return columns, {}
         sound = [row for row in range(len(values)) if row not in bodies.damage]
-        columns = self._assemble(Bodies([values[row] for row in sound], skip))
+        columns = self._assemble(Bodies([values[row] for row in sound], lengths[sound], skip))
         places = np.full(len(values), -1)
         places[sound] = np.arange(len(sound))
         return columns.take(pa.array(places, mask=places < 0)), bodies.damage
@@ -89,7 +90,9 @@ class ColumnarDecoder:
     def _assemble(self, bodies: Bodies) -> pa.RecordBatch:
         """Columns of all bodies; worthless where `bodies.damage` is not empty afterwards."""
         cursor = bodies.cursor()
-        columns = self._reader.columns(cursor, Slots(len(cursor)))
+        slots = Slots(len(cursor))
+        reader = self._reader
+        columns = reader.columns(cursor, slots) if isinstance(reader, Struct) else reader.read(cursor, slots).flatten()
         cursor.refuse((cursor.pos != cursor.end) & ~cursor.refused, cursor.pos, "bytes left behind the record")
         if not columns:
             return pa.RecordBatch.from_struct_array(pa.array([{}] * len(cursor), pa.struct([])))
@@ -112,11 +115,11 @@ def compile_columnar(writer: Schema, reader: Schema | None = None) -> ColumnarDe
     return ColumnarDecoder(columns_reader(writer, reader), schema)
 
 
-def _chunks(values: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-    """Ranges of values to walk at once."""
-    ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
+def _chunks(lengths: Longs) -> Iterator[tuple[int, int]]:
+    """Ranges of values, of these lengths in bytes, to walk at once."""
+    ends = np.cumsum(lengths)
     start, before = 0, 0
-    while start < len(values):
+    while start < len(ends):
         fitting = int(np.searchsorted(ends, before + CHUNK_BYTES, side="right"))
         stop = max(min(start + CHUNK_ROWS, fitting), start + 1)
         yield start, stop

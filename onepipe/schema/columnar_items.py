@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from onepipe.schema.columnar_scan import Scan
     from onepipe.schema.columnar_walk import Longs
 
-FEW: Final = 8
+FEW: Final = 32
 """Lanes so few that going over their items in plain Python is faster."""
 
 _TOO_MANY: Final = "more items than its bytes can hold"
@@ -51,10 +51,12 @@ class Items:
     Attributes:
         reader: reads one item.
         scan: finds where one item ends.
+        step: how the path to an item goes on, for messages.
     """
 
     reader: Reader
     scan: Scan
+    step: str = "[]"
 
     def walk(self, cursor: Cursor, *, scouting: bool) -> tuple[Longs, Longs]:
         """Go over all blocks of an array in each lane.
@@ -93,7 +95,7 @@ class Items:
             one = self.reader.read(cursor.select(np.flatnonzero(counts)[:1]), Slots(1))
             return counts, pa.repeat(one[0], total)
         items = Cursor(cursor.bodies, np.repeat(cursor.rows, counts), starts, np.repeat(cursor.end, counts))
-        with cursor.bodies.within("[]"):
+        with cursor.bodies.within(self.step):
             return counts, self.reader.read(items, Slots(total))
 
     def _bound(self, block: Cursor, count: Longs) -> None:
@@ -128,7 +130,7 @@ class Items:
         item = block.select(lanes)
         while len(lanes) > FEW:
             yield Places(lanes, np.full(len(lanes), number), item.pos)
-            with block.bodies.within("[]", scouting=scouting):
+            with block.bodies.within(self.step, scouting=scouting):
                 self.reader.skip(item)
             number += 1
             more = (count[lanes] > number) & ~item.refused
@@ -148,7 +150,7 @@ class Items:
         ends = np.array([end for edge in edges for end in edge[1:]], np.int64)
         item = cursor.select(owners)
         item.pos = starts
-        with cursor.bodies.within("[]", scouting=scouting):
+        with cursor.bodies.within(self.step, scouting=scouting):
             self.reader.skip(item)
         bad = sizes < count - number
         bad[owners[item.pos != ends]] = True

@@ -99,6 +99,8 @@ class Numbers:
 
     def __call__(self, _cursor: Cursor, _at: Longs, raw: Any, slots: Slots) -> pa.Array:
         """The array."""
+        if self.dtype == np.float32 and raw.dtype == np.int64:
+            raw = raw.astype(np.float64)  # what a Python float is, and so what the row decoder gives
         return slots.array(self.type, pa.py_buffer(slots.spread(raw.astype(self.dtype, copy=False))))
 
 

@@ -7,7 +7,8 @@ makes the array; `skip` goes over the values, as strictly as the row decoder doe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import attrs
 import numpy as np
@@ -19,7 +20,10 @@ from onepipe.schema.columnar_leaf import Builder, Slots
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onepipe.schema.columnar_walk import Cursor, Longs
+    from onepipe.schema.columnar_walk import Cursor, Flags, Longs
+
+_MANY: Final = 8
+"""Branches so many that it pays to see first which ones are taken."""
 
 
 class Reader(Protocol):
@@ -59,8 +63,11 @@ class Leaf:
         return self.build(cursor, at, self.raw(cursor), slots)
 
     def skip(self, cursor: Cursor) -> None:
-        """Go over a value in each lane."""
-        self.raw(cursor)
+        """Go over a value in each lane, and unless it will be read once more, see whether it is one."""
+        at = cursor.pos
+        raw = self.raw(cursor)
+        if not cursor.bodies.scouting:
+            self.build(cursor, at, raw, Slots(len(cursor)))
 
 
 @attrs.frozen
@@ -80,11 +87,13 @@ class Struct:
         type: the struct.
         steps: the writer's fields, in order.
         defaults: by number of a column that the writer lacks, its value as an array of one.
+        depth: how many records deeper its fields are than itself: 1; 0 for the entry of a map.
     """
 
     type: pa.DataType
     steps: tuple[Step, ...]
-    defaults: tuple[tuple[int, pa.Array], ...]
+    defaults: tuple[tuple[int, pa.Array], ...] = ()
+    depth: int = 1
     width: int | None = attrs.field(init=False)
 
     @width.default
@@ -95,28 +104,41 @@ class Struct:
     def columns(self, cursor: Cursor, slots: Slots) -> list[pa.Array]:
         """Read a record in each lane; its columns, each of `slots.length`."""
         columns: dict[int, pa.Array] = {}
-        for step in self.steps:
-            with cursor.bodies.within(step.name):
-                if step.column is None:
-                    step.reader.skip(cursor)
-                else:
-                    columns[step.column] = step.reader.read(cursor, slots)
+        for step in self._steps(cursor):
+            if step.column is None:
+                step.reader.skip(cursor)
+            else:
+                columns[step.column] = step.reader.read(cursor, slots)
         for column, value in self.defaults:
             columns[column] = repeat(value, slots)
         return [columns[number] for number in range(len(columns))]
 
     def read(self, cursor: Cursor, slots: Slots) -> pa.Array:
-        """Read a record in each lane."""
+        """Read a record in each lane; refuses what is nested deeper than `limits.MAX_DEPTH`."""
+        if self._too_deep(cursor):
+            return pa.nulls(slots.length, self.type)
         columns = self.columns(cursor, slots)
-        if not columns:
-            return repeat(pa.array([True]), slots)
-        return slots.array(self.type, children=columns)
+        return slots.array(self.type, children=columns) if columns else repeat(pa.array([True]), slots)
 
     def skip(self, cursor: Cursor) -> None:
-        """Go over a record in each lane."""
-        for step in self.steps:
-            with cursor.bodies.within(step.name):
+        """Go over a record in each lane; refuses what is nested deeper than `limits.MAX_DEPTH`."""
+        if not self._too_deep(cursor):
+            for step in self._steps(cursor):
                 step.reader.skip(cursor)
+
+    def _steps(self, cursor: Cursor) -> Iterator[Step]:
+        cursor.bodies.depth += self.depth
+        for step in self.steps:
+            with cursor.bodies.within(f".{step.name}" if self.depth else "{}"):
+                yield step
+        cursor.bodies.depth -= self.depth
+
+    def _too_deep(self, cursor: Cursor) -> bool:
+        too_deep = cursor.bodies.depth + self.depth > limits.MAX_DEPTH
+        if too_deep:
+            everywhere = np.ones(len(cursor), np.bool_)
+            cursor.refuse(everywhere, cursor.pos, f"records nested deeper than {limits.MAX_DEPTH}")
+        return too_deep
 
 
 @attrs.frozen
@@ -174,15 +196,19 @@ class Choice:
         """The number of each lane's branch, -1 in refused lanes."""
         at = cursor.pos
         taken = cursor.index(len(self.branches), "a union's branch")
-        for number, branch in enumerate(self.branches):
-            if branch.reader is None:
-                cursor.refuse(taken == number, at, "a union's branch that the reader's schema has no type for")
+        if self._refused.any():
+            cursor.refuse(self._refused[taken], at, "a union's branch that the reader's schema has no type for")
         return np.where(cursor.refused, -1, taken) if cursor.bodies.damage else taken
+
+    @cached_property
+    def _refused(self) -> Flags:
+        return np.array([branch.reader is None for branch in self.branches])
 
     def _parts(self, taken: Longs) -> Iterator[tuple[Reader, int | None, Longs]]:
         """By branch that is taken in some lanes: its reader, its column, and the lanes."""
-        for number, branch in enumerate(self.branches):
-            lanes = np.flatnonzero(taken == number)
+        numbers = range(len(self.branches)) if len(self.branches) < _MANY else np.unique(taken[taken >= 0]).tolist()
+        for number in numbers:
+            branch, lanes = self.branches[number], np.flatnonzero(taken == number)
             if branch.reader is not None and len(lanes):
                 yield branch.reader, branch.member, lanes
 
@@ -238,13 +264,8 @@ class Nested:
         return pa.nulls(slots.length)
 
     def skip(self, cursor: Cursor) -> None:
-        """Go over a record in each lane; refuses what is nested deeper than `limits.MAX_DEPTH`."""
-        with cursor.bodies.deeper() as depth:
-            if depth > limits.MAX_DEPTH:
-                everywhere = np.full(len(cursor), True)
-                cursor.refuse(everywhere, cursor.pos, f"records nested deeper than {limits.MAX_DEPTH}")
-            else:
-                self.records[self.name].skip(cursor)
+        """Go over a record in each lane."""
+        self.records[self.name].skip(cursor)
 
 
 def repeat(value: pa.Array, slots: Slots) -> pa.Array:

@@ -1,20 +1,18 @@
 """From a writer's and a reader's schema to the readers that make the reader's columns of the writer's bytes.
 
-Which types, fields and branches belong together is said by `onepipe.schema.matching`, as for the row decoder.
-
-Source: Apache Avro 1.12 specification, section "Schema Resolution".
+What is read as what is planned by `onepipe.schema.resolve`, for the row decoder and for this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import pyarrow as pa
 
-from onepipe.errors import ResolutionError
 from onepipe.schema import columnar_items as items
 from onepipe.schema import columnar_leaf as leaf
 from onepipe.schema.arrow import MAX_DECIMAL_DIGITS, arrow_type, member_names
@@ -23,9 +21,8 @@ from onepipe.schema.columnar_scan import Scans
 from onepipe.schema.columnar_walk import Bodies, Cursor, Longs
 from onepipe.schema.default_values import default_value
 from onepipe.schema.encode import compile_encoder
-from onepipe.schema.matching import choose_branch, distance, pair_fields
+from onepipe.schema.matching import choose_branch
 from onepipe.schema.model import (
-    NO_DEFAULT,
     Array,
     Enum,
     Field,
@@ -36,8 +33,8 @@ from onepipe.schema.model import (
     Record,
     Schema,
     Union,
-    branch_name,
 )
+from onepipe.schema.resolve import ArrayPlan, EnumPlan, MapPlan, Plan, RecordPlan, RefusedPlan, UnionPlan, resolve
 from onepipe.schema.values import kind_of
 
 if TYPE_CHECKING:
@@ -49,169 +46,134 @@ _YEARS: Final = "outside the years 1 to 9999"
 _KEY: Final = Primitive("string")
 
 
-def columns_reader(writer: Schema, reader: Schema) -> Struct:
-    """The reader of the writer's records whose columns are the reader's fields.
+def columns_reader(writer: Schema, reader: Schema) -> Reader:
+    """The reader of the writer's records whose struct has the reader's fields.
 
     Raises:
         ResolutionError: the reader's schema cannot read what the writer's writes.
     """
-    resolver = _Resolver(writer, reader)
-    made = resolver.reader(writer.root, reader.root)
-    return cast("Struct", made)
+    return _Resolver(writer, reader).reader(resolve(reader, writer), writer.root, reader.root)
 
 
 class _Resolver:
-    """Pairs the types of two schemas."""
+    """Makes readers of a plan, which follows the writer's types, and of the reader's types beside it."""
 
     def __init__(self, writer: Schema, reader: Schema) -> None:
         self.writer = writer
         self.target = reader
         self.skipped: dict[str, Reader] = {}
         self.scans = Scans(writer)
-        self.path: list[str] = []
 
-    def reader(self, written: Node, wanted: Node) -> Reader:
-        """The reader of a written type as a wanted one.
-
-        Raises:
-            ResolutionError: the one cannot be read as the other.
-        """
+    def reader(self, plan: Plan, written: Node, wanted: Node) -> Reader:
+        """The reader of a written type as a wanted one."""
         written, wanted = self.writer.resolve(written), self.target.resolve(wanted)
-        if isinstance(written, Union):
-            return self.choice(written, wanted)
+        if isinstance(plan, UnionPlan):
+            return self.choice(plan, cast("Union", written), wanted)
         if isinstance(wanted, Union):
-            return self.into_union(written, wanted)
-        if distance(wanted, written) is None:
-            raise self.fail(f"{_called(written)} cannot be read as {_called(wanted)}")
-        match written, wanted:
-            case Record(), Record():
-                return self.record(written, wanted)
-            case Array(), Array():
-                return items.List(
-                    self.type(wanted), self.items(written.items, self.inside(written.items, wanted.items))
-                )
-            case Map(), Map():
-                return self.map(written, wanted)
+            return self.into_union(plan, written, wanted)
+        match plan, written, wanted:
+            case RecordPlan(), Record(), Record():
+                return self.record(plan, written, wanted)
+            case ArrayPlan(), Array(), Array():
+                reader = self.reader(plan.items, written.items, wanted.items)
+                return items.List(self.type(wanted), items.Items(reader, self.scans.of(written.items)))
+            case MapPlan(), Map(), Map():
+                return self.map(plan, written, wanted)
+            case EnumPlan(), _, _:
+                return Leaf(pa.string(), *_raw(written), leaf.Symbols(plan.symbols))
             case _:
-                return self.leaf(written, wanted)
+                type_ = self.type(wanted)
+                return Leaf(type_, *_raw(written), _builder(cast("Primitive | Fixed", wanted), type_))
 
     def type(self, wanted: Node) -> pa.DataType:
         return arrow_type(self.target, wanted)
 
-    def fail(self, message: str) -> ResolutionError:
-        return ResolutionError(message, field=".".join(self.path).replace(".[]", "[]") or None)
-
-    def inside(self, written: Node, wanted: Node, step: str = "[]") -> Reader:
-        self.path.append(step)
-        try:
-            return self.reader(written, wanted)
-        finally:
-            self.path.pop()
-
-    def leaf(self, written: Node, wanted: Node) -> Leaf:
-        width, raw = _raw(written)
-        if isinstance(written, Enum) and isinstance(wanted, Enum):
-            return Leaf(pa.string(), width, raw, _symbols(written, wanted))
-        return Leaf(self.type(wanted), width, raw, _builder(cast("Primitive | Fixed", wanted), self.type(wanted)))
-
-    def items(self, written: Node, reader: Reader) -> items.Items:
-        return items.Items(reader, self.scans.of(written))
-
-    def map(self, written: Map, wanted: Map) -> Reader:
+    def map(self, plan: MapPlan, written: Map, wanted: Map) -> Reader:
         type_ = self.type(wanted)
         key = Leaf(pa.string(), *_raw(_KEY), leaf.texts)
-        steps = (Step("key", key, 0), Step("value", self.inside(written.values, wanted.values), 1))
-        entry = Struct(pa.struct([type_.key_field, type_.item_field]), steps, ())
-        return items.Map(type_, items.Items(entry, self.scans.entry(written.values)))
+        steps = (Step("key", key, 0), Step("value", self.reader(plan.values, written.values, wanted.values), 1))
+        entry = Struct(pa.struct([type_.key_field, type_.item_field]), steps, depth=0)
+        return items.Map(type_, items.Items(entry, self.scans.entry(written.values), ""))
 
-    def record(self, written: Record, wanted: Record) -> Struct:
-        sources = pair_fields(wanted, written)
-        numbers = {
-            source.name: number
-            for number, field in enumerate(wanted.fields)
-            if (source := sources[field.name]) is not None
-        }
+    def record(self, plan: RecordPlan, written: Record, wanted: Record) -> Struct:
+        numbers = {field.name: number for number, field in enumerate(wanted.fields)}
         steps = []
-        for field in written.fields:
-            number = numbers.get(field.name)
-            if number is None:
-                steps.append(Step(field.name, self.left_out(field.type), None))
+        for step, field in zip(plan.steps, written.fields, strict=True):
+            if step.target is None:
+                steps.append(Step(step.name, self.left_out(field.type), None))
             else:
-                aim = wanted.fields[number]
-                steps.append(Step(aim.name, self.inside(field.type, aim.type, aim.name), number))
-        absent = [(number, field) for number, field in enumerate(wanted.fields) if sources[field.name] is None]
-        defaults = tuple((number, self.default(wanted, field)) for number, field in absent)
+                number = numbers[step.target]
+                reader = self.reader(step.plan, field.type, wanted.fields[number].type)
+                steps.append(Step(step.name, reader, number))
+        defaults = tuple((numbers[field.name], self.default(field)) for field in plan.defaults)
         return Struct(self.type(wanted), tuple(steps), defaults)
 
-    def default(self, record: Record, field: Field) -> pa.Array:
+    def default(self, field: Field) -> pa.Array:
         """The default of a field that the writer lacks, as an array of one."""
-        if field.default is NO_DEFAULT:
-            problem = f"the writer's {record.name} has no field {field.name!r}, and the reader's has no default"
-            raise self.fail(problem)
         alone = Schema(field.type, self.target.names)
         value = default_value(self.target, field.type, field.default, classes={}, pairs=True)
-        bodies = Bodies([compile_encoder(alone)(value)])
-        return _Resolver(alone, alone).reader(field.type, field.type).read(bodies.cursor(), leaf.Slots(1))
+        body = compile_encoder(alone)(value)
+        cursor = Bodies([body], np.array([len(body)])).cursor()
+        return columns_reader(alone, alone).read(cursor, leaf.Slots(1))
 
-    def choice(self, written: Union, wanted: Node) -> Choice:
+    def choice(self, plan: UnionPlan, written: Union, wanted: Node) -> Choice:
         """The reader of a union: as another union, or as one type that some of the branches can be read as."""
-        targets = [self.branch(branch, wanted) for branch in written.branches]
-        if all(target.reader is None for target in targets):
-            raise self.fail(f"no branch of the union can be read as {_called(wanted)}")
-        type_ = self.type(wanted)
-        return Choice(type_, _members(wanted, type_), tuple(targets))
+        type_, members = self.type(wanted), _member_numbers(wanted)
+        pairs = zip(plan.branches, written.branches, strict=True)
+        branches = tuple(self.branch(part, branch, wanted, members) for part, branch in pairs)
+        return Choice(type_, _members(wanted, type_), branches)
 
-    def branch(self, written: Node, wanted: Node) -> Branch:
+    def branch(self, plan: Plan, written: Node, wanted: Node, members: Sequence[int | None]) -> Branch:
         """What becomes of one branch of a union."""
-        written = self.writer.resolve(written)
-        member: int | None = 0
-        if isinstance(wanted, Union):
-            number = choose_branch(self.target, wanted, written)
-            if number is None:
-                return Branch(None)
-            member = _member(wanted, number)
-            wanted = self.target.resolve(wanted.branches[number])
-        try:
-            return Branch(self.reader(written, wanted), member)
-        except ResolutionError:
+        if isinstance(plan, RefusedPlan) or (isinstance(plan, RecordPlan) and plan.refused):
             return Branch(None)
+        if not isinstance(wanted, Union):
+            return Branch(self.reader(plan, written, wanted), members[0])
+        number = self.number(written, wanted)
+        return Branch(self.reader(plan, written, wanted.branches[number]), members[number])
 
-    def into_union(self, written: Node, wanted: Union) -> Reader:
+    def into_union(self, plan: Plan, written: Node, wanted: Union) -> Reader:
         """The reader of a type that is no union as one."""
-        number = choose_branch(self.target, wanted, written)
-        if number is None:
-            raise self.fail(f"{_called(written)} can be read as no branch of the reader's union")
-        type_, member = self.type(wanted), _member(wanted, number)
+        number = self.number(written, wanted)
+        type_, member = self.type(wanted), _member_numbers(wanted)[number]
         if member is None:
             return Leaf(type_, *_raw(written), leaf.Nulls(type_))
-        reader = self.reader(written, wanted.branches[number])
+        reader = self.reader(plan, written, wanted.branches[number])
         return reader if _members(wanted, type_) == (type_,) else Wrapped(type_, member, reader)
+
+    def number(self, written: Node, wanted: Union) -> int:
+        """The branch of the reader's union that a type is read as; the plan has found that there is one."""
+        return cast("int", choose_branch(self.target, wanted, self.writer.resolve(written)))
 
     def left_out(self, written: Node) -> Reader:
         """A reader that can only skip a type of the writer's."""
         written = self.writer.resolve(written)
         match written:
-            case Record(name=name):
-                if name in self.skipped:
-                    return self.skipped[name]
-                self.skipped[name] = Nested(self.skipped, name)
-                steps = tuple(Step(field.name, self.left_out(field.type), None) for field in written.fields)
-                self.skipped[name] = Struct(pa.null(), steps, ())
-                return self.skipped[name]
+            case Record():
+                return self.left_out_record(written)
             case Union(branches=branches):
                 return Choice(pa.null(), (), tuple(Branch(self.left_out(branch)) for branch in branches))
             case Array():
-                return items.List(pa.null(), self.items(written.items, self.left_out(written.items)))
+                return items.List(pa.null(), items.Items(self.left_out(written.items), self.scans.of(written.items)))
             case Map(values=values):
                 entry = (Step("key", self.left_out(_KEY), None), Step("value", self.left_out(values), None))
-                return items.Map(pa.null(), items.Items(Struct(pa.null(), entry, ()), self.scans.entry(values)))
+                return items.Map(
+                    pa.null(), items.Items(Struct(pa.null(), entry, depth=0), self.scans.entry(values), "")
+                )
             case _:
-                return Leaf(pa.null(), *_raw(written), leaf.Nulls(pa.null()))
+                return self.left_out_leaf(cast("Primitive | Fixed | Enum", written))
 
+    def left_out_leaf(self, written: Primitive | Fixed | Enum) -> Leaf:
+        type_ = arrow_type(self.writer, written)
+        build = leaf.Symbols(written.symbols) if isinstance(written, Enum) else _builder(written, type_)
+        return Leaf(type_, *_raw(written), build)
 
-def _called(node: Node) -> str:
-    """What to call a type in a message."""
-    return branch_name(node) if not isinstance(node, Union) else "a union"
+    def left_out_record(self, written: Record) -> Reader:
+        if written.name not in self.skipped:
+            self.skipped[written.name] = Nested(self.skipped, written.name)
+            steps = tuple(Step(field.name, self.left_out(field.type), None) for field in written.fields)
+            self.skipped[written.name] = Struct(pa.null(), steps)
+        return self.skipped[written.name]
 
 
 def _members(wanted: Node, type_: pa.DataType) -> tuple[pa.DataType, ...]:
@@ -220,15 +182,12 @@ def _members(wanted: Node, type_: pa.DataType) -> tuple[pa.DataType, ...]:
     return tuple(field.type for field in type_) if several else (type_,)
 
 
-def _member(wanted: Union, number: int) -> int | None:
-    """The number of the column that holds a branch; None for null."""
-    names = member_names(wanted)
-    return None if names[number] is None else sum(name is not None for name in names[:number])
-
-
-def _symbols(written: Enum, wanted: Enum) -> leaf.Symbols:
-    known = frozenset(wanted.symbols)
-    return leaf.Symbols(tuple(symbol if symbol in known else wanted.default for symbol in written.symbols))
+def _member_numbers(wanted: Node) -> tuple[int | None, ...]:
+    """By branch, the number of the column that holds it, None for null; one column for a type that is no union."""
+    if not isinstance(wanted, Union):
+        return (0,)
+    numbers = count()
+    return tuple(None if name is None else next(numbers) for name in member_names(wanted))
 
 
 def _raw(written: Node) -> tuple[int | None, Raw]:

@@ -59,6 +59,7 @@ class Bodies:
 
     Args:
         values: the bodies, each behind `skip` bytes of frame; together at most `MAX_JOINED_BYTES`.
+        lengths: the length of each value in bytes.
         skip: bytes at the head of each value that are no part of its body.
 
     Attributes:
@@ -70,9 +71,11 @@ class Bodies:
         park: where refused lanes stand, and no others: one margin behind the bodies.
         starts: int64, position in `data` of each body.
         damage: by number of the body, its first fault.
+        depth: how many records what is read now is inside of.
+        scouting: above zero while what is read now will be read once more.
     """
 
-    def __init__(self, values: Sequence[bytes], skip: int = 0) -> None:
+    def __init__(self, values: Sequence[bytes], lengths: Longs, skip: int = 0) -> None:
         margin = bytes(MARGIN)
         self.data = b"".join((margin, *values, margin, margin))
         if len(self.data) > MAX_JOINED_BYTES + 3 * MARGIN:
@@ -82,13 +85,12 @@ class Bodies:
         self.quads = np.ndarray((len(self.data) - 3,), "<u4", self.data, 0, (1,))
         self.words = np.ndarray((len(self.data) - 7,), "<u8", self.data, 0, (1,))
         self.park = len(self.data) - MARGIN
-        lengths = np.fromiter(map(len, values), np.int64, len(values))
         self._ends = np.cumsum(lengths) + MARGIN
         self.starts = self._ends - lengths + skip
         self.damage: dict[int, Damage] = {}
         self._path: list[str] = []
-        self._depth = 0
-        self._scouting = 0
+        self.depth = 0
+        self.scouting = 0
         self._weightless = np.zeros(len(values), np.int64)
 
     def cursor(self) -> Cursor:
@@ -98,31 +100,29 @@ class Bodies:
         return cursor
 
     @contextmanager
-    def within(self, field: str, *, scouting: bool = False) -> Iterator[None]:
-        """Note that what is read now belongs to a field, for the messages; and whether it will be read once more."""
-        self._path.append(field)
-        self._scouting += scouting
+    def within(self, step: str, *, scouting: bool = False) -> Iterator[None]:
+        """Note that what is read now is one step further down the path, and whether it will be read once more.
+
+        Args:
+            step: ".name" of a field, "[]" of items, "{}" of a map's entries.
+            scouting: whether it will be read once more.
+        """
+        self._path.append(step)
+        self.scouting += scouting
         yield
-        self._scouting -= scouting
+        self.scouting -= scouting
         self._path.pop()
 
     def weightless(self, rows: Longs, count: Longs) -> Longs:
         """Count items that take no bytes: by lane, how many its body has had so far, these included."""
-        if not self._scouting:
+        if not self.scouting:
             np.add.at(self._weightless, rows, count)
         total: Longs = self._weightless[rows]
         return total
 
-    @contextmanager
-    def deeper(self) -> Iterator[int]:
-        """Note that what is read now is inside a record that contains itself; how deep."""
-        self._depth += 1
-        yield self._depth
-        self._depth -= 1
-
     def note(self, rows: Longs, positions: Longs, message: str) -> None:
         """Note a fault of some bodies, at positions in `data`; the first one of a body stays."""
-        path = ".".join(self._path).replace(".[]", "[]")
+        path = "".join(self._path).removeprefix(".")
         for row, position in zip(rows.tolist(), positions.tolist(), strict=True):
             if row not in self.damage:
                 self.damage[row] = Damage(position - int(self.starts[row]), path, message)
