@@ -79,6 +79,7 @@ class LogReader:
         if not self._closed:
             self._closed = True
             self._cursors.clear()
+            self._log.wake()  # one that waits in another thread finds out that it is closed
             self._on_close(self)
 
     def _prepare(self) -> None:

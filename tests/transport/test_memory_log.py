@@ -228,6 +228,11 @@ def test_a_log_with_a_name_is_shared_and_stays(tmp_path: Path) -> None:
     assert stored(connect(url)) == [(0, b"a")]
 
 
+def test_the_registry_of_a_log_in_memory_has_its_name() -> None:
+    assert connect().default_registry == "memory://"
+    assert connect("memory://shop").default_registry == "memory://shop"
+
+
 def test_a_shared_log_has_one_set_of_settings(tmp_path: Path) -> None:
     url = f"memory://{tmp_path.name}"
     connect(url, max_message_bytes=10)
