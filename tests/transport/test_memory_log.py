@@ -384,6 +384,23 @@ def test_no_group_is_left_without_its_partitions_when_members_come_and_go_at_onc
     assert len(reader.assignment()) == 8
 
 
+def test_closing_the_transport_ends_a_poll_that_waits(transport: MemoryTransport) -> None:
+    ended: list[BaseException] = []
+    reader = transport.reader([P0])
+
+    def wait() -> None:
+        try:
+            reader.poll(10, 600)
+        except ClosedError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    transport.close()
+    thread.join(30)
+    assert len(ended) == 1
+
+
 def test_messages_are_given_out_as_they_were_stored() -> None:
     transport = connect()
     transport.create_topic("Widgets", partitions=1)
