@@ -1,6 +1,6 @@
 """A table of the lake: our own Parquet files, made visible by atomic commits that carry progress with the data.
 
-The table format is Delta (protocol 1.x writer features as `deltalake` implements them), used through few calls so that
+The table format is Delta, used through few calls (`onepipe.lake.delta`) so that
 another format can stand in. What Delta does not check is checked here: that the files of a commit exist with the size
 and rows they claim, that a removed file is still there, and that progress is what the committer believed it to be. The
 progress of an application is read, compared and committed on one handle, so two committers of the same progress
@@ -14,56 +14,40 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onepipe.errors import CommitConflict, CorruptFile, LakeError, MissingDependency
+from onepipe.errors import CommitConflict, CorruptFile, LakeError
+from onepipe.lake.delta import (
+    LakeFile,
+    NewFile,
+    Statistic,
+    Statistics,
+    arrow_columns,
+    delta_schema,
+    deltalake_module,
+    lacks_column,
+    lake_errors,
+    live_files,
+    open_handle,
+    statistics_text,
+)
 from onepipe.lake.storage import Storage
 
 if TYPE_CHECKING:
     import deltalake
 
+__all__ = ["Commit", "LakeFile", "LakeTable", "NewFile", "Snapshot", "Statistic", "Statistics"]
+
 NOTE: Final = "onepipe"
 """Key of the note in a commit's metadata."""
 _MARK: Final = "onepipe-commit"
 """Key of a random mark by which a committer finds its commit again among others' that came right after it."""
-
-Statistic: TypeAlias = int | float | str | dt.datetime | dt.date
-Statistics: TypeAlias = Mapping[str, tuple[Statistic, Statistic]]
-"""Least and greatest value by column; a column left out is not known."""
-
-
-@attrs.frozen
-class NewFile:
-    """A published Parquet file that a commit adds.
-
-    Attributes:
-        path: below the table's root.
-        rows: rows it holds.
-        size: its bytes.
-        statistics: of the columns readers skip files by.
-    """
-
-    path: str
-    rows: int
-    size: int
-    statistics: Statistics = attrs.field(factory=dict)
-
-
-@attrs.frozen
-class LakeFile:
-    """A file of a snapshot; attributes as in NewFile."""
-
-    path: str
-    rows: int
-    size: int
-    statistics: Statistics = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -97,12 +81,12 @@ class Snapshot:
     @cached_property
     def schema(self) -> pa.Schema:
         """The table's columns."""
-        return _columns(self._handle.schema())
+        return arrow_columns(self._handle.schema())
 
     @cached_property
     def files(self) -> tuple[LakeFile, ...]:
         """The files, sorted by path."""
-        return tuple(sorted(_files(self._handle), key=lambda file: file.path))
+        return tuple(sorted(live_files(self._handle), key=lambda file: file.path))
 
     def progress(self, app_id: str) -> int | None:
         """The progress of an application at this version, or None where it has none."""
@@ -140,11 +124,11 @@ class LakeTable:
         Raises:
             MissingDependency: deltalake is not installed.
         """
-        delta = _deltalake()
-        with _errors(root):
+        delta = deltalake_module()
+        with lake_errors(root):
             if not delta.DeltaTable.is_deltatable(storage.uri(root), dict(storage.options)):
                 return None
-            return cls(storage, root, _open(storage, root))
+            return cls(storage, root, open_handle(storage, root))
 
     @classmethod
     def ensure(cls, storage: Storage, root: str, schema: pa.Schema) -> LakeTable:
@@ -162,21 +146,21 @@ class LakeTable:
 
     @classmethod
     def _create(cls, storage: Storage, root: str, schema: pa.Schema) -> LakeTable:
-        delta = _deltalake()
+        delta = deltalake_module()
         try:
-            with _errors(root):
-                columns = _delta_schema(schema, root)
+            with lake_errors(root):
+                columns = delta_schema(schema, root)
                 delta.DeltaTable.create(storage.uri(root), columns, storage_options=dict(storage.options))
         except LakeError:
             if (made_by_another := cls.find(storage, root)) is None:
                 raise
             return made_by_another
-        return cls(storage, root, _open(storage, root))
+        return cls(storage, root, open_handle(storage, root))
 
     def snapshot(self) -> Snapshot:
         """The latest version."""
-        with _errors(self.root):
-            return Snapshot(self.storage, self.root, _open(self.storage, self.root))
+        with lake_errors(self.root):
+            return Snapshot(self.storage, self.root, open_handle(self.storage, self.root))
 
     def at(self, version: int) -> Snapshot:
         """A version by its number.
@@ -184,8 +168,8 @@ class LakeTable:
         Raises:
             LakeError: there is no such version, or the log was cleaned of it.
         """
-        with _errors(self.root):
-            return Snapshot(self.storage, self.root, _open(self.storage, self.root, version))
+        with lake_errors(self.root):
+            return Snapshot(self.storage, self.root, open_handle(self.storage, self.root, version))
 
     def as_of(self, moment: dt.datetime) -> Snapshot:
         """The latest version at a moment; the first one where the table is younger.
@@ -195,15 +179,15 @@ class LakeTable:
         """
         if moment.tzinfo is None:
             raise LakeError("as_of needs an aware datetime", remedy="give it a time zone: tzinfo=datetime.UTC")
-        with _errors(self.root):
-            handle = _open(self.storage, self.root)
+        with lake_errors(self.root):
+            handle = open_handle(self.storage, self.root)
             handle.load_as_version(moment)
             return Snapshot(self.storage, self.root, handle)
 
     def history(self, limit: int | None = None) -> list[Commit]:
         """The commits the log still holds, newest first."""
-        with _errors(self.root):
-            entries = _open(self.storage, self.root).history(limit)
+        with lake_errors(self.root):
+            entries = open_handle(self.storage, self.root).history(limit)
         return [
             Commit(
                 entry["version"],
@@ -215,7 +199,7 @@ class LakeTable:
 
     def progress(self, app_ids: Iterable[str]) -> dict[str, int | None]:
         """The progress of applications at the latest version, all at the same one."""
-        with self._lock, _errors(self.root):
+        with self._lock, lake_errors(self.root):
             self._handle.update_incremental()
             return {app_id: self._handle.transaction_version(app_id) for app_id in app_ids}
 
@@ -245,13 +229,13 @@ class LakeTable:
         """
         for file in adds:
             _check(self.storage, self.root, file)
-        with self._lock, _errors(self.root):
+        with self._lock, lake_errors(self.root):
             self._handle.update_incremental()
             self._check_believed(adds, removes, progress or {})
             try:
                 version = self._transact(adds, removes, progress or {}, note or {})
             except Exception:
-                self._handle = _open(self.storage, self.root)
+                self._handle = open_handle(self.storage, self.root)
                 raise
         self.storage.make_durable(f"{self.root}/_delta_log/{version:020}.json")
         return version
@@ -262,29 +246,29 @@ class LakeTable:
         Raises:
             LakeError: a column is there with another type, or has a type Delta does not know.
         """
-        delta = _deltalake()
+        delta = deltalake_module()
         while True:
-            with self._lock, _errors(self.root):
+            with self._lock, lake_errors(self.root):
                 self._handle.update_incremental()
-                present = {field.name.lower(): field for field in _columns(self._handle.schema())}
-                wanted = _delta_schema(schema, self.root)
-                missing = {field.name for field in _columns(wanted) if _is_missing(field, present, self.root)}
+                present = {field.name.lower(): field for field in arrow_columns(self._handle.schema())}
+                wanted = delta_schema(schema, self.root)
+                missing = {field.name for field in arrow_columns(wanted) if lacks_column(field, present, self.root)}
                 if not missing:
                     return
                 try:
                     self._handle.alter.add_columns([field for field in wanted.fields if field.name in missing])
                 except delta.exceptions.CommitFailedError:
-                    self._handle = _open(self.storage, self.root)
+                    self._handle = open_handle(self.storage, self.root)
 
     def checkpoint(self) -> None:
         """Write a checkpoint of the log, so that opening the table reads less."""
-        with self._lock, _errors(self.root):
+        with self._lock, lake_errors(self.root):
             self._handle.update_incremental()
             self._handle.create_checkpoint()
 
     def clean_log(self) -> None:
         """Delete log entries older than 30 days that a checkpoint stands for; history before them is then gone."""
-        with self._lock, _errors(self.root):
+        with self._lock, lake_errors(self.root):
             self._handle.update_incremental()
             self._handle.cleanup_metadata()
 
@@ -320,7 +304,7 @@ class LakeTable:
                 raise LakeError(f"{self.root}: progress of {app_id} cannot go back from {expected} to {new}")
         if not removes:
             return
-        present = {file.path for file in _files(self._handle)}
+        present = {file.path for file in live_files(self._handle)}
         if gone := [path for path in removes if path not in present]:
             raise CommitConflict(f"{self.root}: another process removed {gone[0]} first")
         if again := [file.path for file in adds if file.path in present]:
@@ -333,12 +317,12 @@ class LakeTable:
         progress: Mapping[str, tuple[int | None, int]],
         note: Mapping[str, Any],
     ) -> int:
-        delta = _deltalake()
+        delta = deltalake_module()
         now = int(time.time() * 1000)
         before = self._handle.version()
         mark = secrets.token_hex(16)
         actions = [
-            *(delta.transaction.AddAction(f.path, f.size, {}, now, True, _delta_statistics(f)) for f in adds),
+            *(delta.transaction.AddAction(f.path, f.size, {}, now, True, statistics_text(f)) for f in adds),
             *(delta.transaction.RemoveAction(path, True, now) for path in removes),
         ]
         properties = delta.CommitProperties(
@@ -356,76 +340,6 @@ class LakeTable:
         return next(int(entry["version"]) for entry in since if entry.get(_MARK) == mark)
 
 
-def _deltalake() -> Any:
-    try:
-        import deltalake
-        import deltalake.exceptions
-        import deltalake.transaction
-    except ImportError as error:
-        raise MissingDependency("a lake needs deltalake", remedy="pip install 'onepipe[lake]'") from error
-    return deltalake
-
-
-@contextmanager
-def _errors(root: str) -> Iterator[None]:
-    """Turn deltalake's errors into ours."""
-    exceptions = _deltalake().exceptions
-    try:
-        yield
-    except exceptions.CommitFailedError as error:
-        raise CommitConflict(f"{root}: another process committed first") from error
-    except (exceptions.DeltaError, OSError) as error:
-        raise LakeError(f"{root}: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    """What a foreign error says, without its backtrace."""
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def _open(storage: Storage, root: str, version: int | None = None) -> deltalake.DeltaTable:
-    table: deltalake.DeltaTable = _deltalake().DeltaTable(
-        storage.uri(root), version=version, storage_options=dict(storage.options)
-    )
-    return table
-
-
-def _delta_schema(schema: pa.Schema, root: str) -> deltalake.Schema:
-    try:
-        converted: deltalake.Schema = _deltalake().Schema.from_arrow(schema)
-    except Exception as error:  # deltalake raises a bare Exception, with its backtrace as text
-        raise LakeError(f"{root}: {_first_line(error)}") from error
-    return converted
-
-
-def _columns(schema: deltalake.Schema) -> pa.Schema:
-    return pa.schema(schema.to_arrow())
-
-
-def _files(handle: deltalake.DeltaTable) -> list[LakeFile]:
-    """The files of a handle's version, in no order."""
-    rows = pa.table(handle.get_add_actions(flatten=True)).to_pylist()
-    return [LakeFile(row["path"], row["num_records"], row["size_bytes"], _lake_statistics(row)) for row in rows]
-
-
-def _lake_statistics(row: Mapping[str, Any]) -> Statistics:
-    columns = [key[4:] for key, value in row.items() if key.startswith("min.") and value is not None]
-    return {column: (row[f"min.{column}"], row[f"max.{column}"]) for column in columns}
-
-
-def _delta_statistics(file: NewFile) -> str:
-    least = {column: _json(low) for column, (low, _) in file.statistics.items()}
-    greatest = {column: _json(high) for column, (_, high) in file.statistics.items()}
-    return json.dumps({"numRecords": file.rows, "minValues": least, "maxValues": greatest, "nullCount": {}})
-
-
-def _json(value: Statistic) -> int | float | str:
-    if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return value.isoformat() if isinstance(value, dt.date) else value
-
-
 def _check(storage: Storage, root: str, file: NewFile) -> None:
     """Raise CorruptFile unless the file exists with the size and rows it claims."""
     path = f"{root}/{file.path}"
@@ -438,32 +352,3 @@ def _check(storage: Storage, root: str, file: NewFile) -> None:
             raise CorruptFile(f"{path} is not a Parquet file") from error
     if rows != file.rows:
         raise CorruptFile(f"{path} has {rows} rows, not {file.rows}")
-
-
-def _is_missing(field: pa.Field, present: Mapping[str, pa.Field], root: str) -> bool:
-    """Whether a column, or a member of it at some depth, is not there; Delta does not tell names by their case.
-
-    Raises:
-        LakeError: it is there in another case, or with another type.
-    """
-    found = present.get(field.name.lower())
-    if found is None:
-        return True
-    if found.name == field.name and (covers := _covers(found.type, field.type)) is not None:
-        return not covers
-    remedy = "declare a field of another name, or archive the topic into a new lake"
-    raise LakeError(f"{root} has column {found.name} of {found.type}, not {field.name} of {field.type}", remedy=remedy)
-
-
-def _covers(present: pa.DataType, wanted: pa.DataType) -> bool | None:
-    """Whether a column's type has all members of a wanted one; None where another kind of type is in the way."""
-    types = pa.types
-    if types.is_struct(present) and types.is_struct(wanted):
-        inner = {field.name: field.type for field in present}
-        covered = [_covers(inner[field.name], field.type) if field.name in inner else False for field in wanted]
-        return None if None in covered else all(covered)
-    if types.is_list(present) and types.is_list(wanted):
-        return _covers(present.value_type, wanted.value_type)
-    if types.is_map(present) and types.is_map(wanted):
-        return _covers(present.item_type, wanted.item_type) if present.key_type == wanted.key_type else None
-    return True if present == wanted else None

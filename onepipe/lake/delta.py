@@ -1,0 +1,164 @@
+"""Delta Lake through `deltalake`: its handles, errors, columns and statistics, and the files of a version.
+
+Only `onepipe.lake.table` uses this module; deltalake is imported on use.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+import pyarrow as pa
+
+from onepipe.errors import CommitConflict, LakeError, MissingDependency
+from onepipe.lake.storage import Storage
+
+if TYPE_CHECKING:
+    import deltalake
+
+Statistic: TypeAlias = int | float | str | dt.datetime | dt.date
+Statistics: TypeAlias = Mapping[str, tuple[Statistic, Statistic]]
+"""Least and greatest value by column; a column left out is not known."""
+
+
+@attrs.frozen
+class NewFile:
+    """A published Parquet file that a commit adds.
+
+    Attributes:
+        path: below the table's root.
+        rows: rows it holds.
+        size: its bytes.
+        statistics: of the columns readers skip files by.
+    """
+
+    path: str
+    rows: int
+    size: int
+    statistics: Statistics = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class LakeFile:
+    """A file of a snapshot; attributes as in NewFile."""
+
+    path: str
+    rows: int
+    size: int
+    statistics: Statistics = attrs.field(factory=dict)
+
+
+def deltalake_module() -> Any:
+    """The deltalake package with its parts.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    try:
+        import deltalake
+        import deltalake.exceptions
+        import deltalake.transaction
+    except ImportError as error:
+        raise MissingDependency("a lake needs deltalake", remedy="pip install 'onepipe[lake]'") from error
+    return deltalake
+
+
+@contextmanager
+def lake_errors(root: str) -> Iterator[None]:
+    """Turn deltalake's errors into ours."""
+    exceptions = deltalake_module().exceptions
+    try:
+        yield
+    except exceptions.CommitFailedError as error:
+        raise CommitConflict(f"{root}: another process committed first") from error
+    except (exceptions.DeltaError, OSError) as error:
+        raise LakeError(f"{root}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    """What a foreign error says, without its backtrace."""
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def open_handle(storage: Storage, root: str, version: int | None = None) -> deltalake.DeltaTable:
+    """A handle of a table at a version, or the latest one; other handles do not move it."""
+    table: deltalake.DeltaTable = deltalake_module().DeltaTable(
+        storage.uri(root), version=version, storage_options=dict(storage.options)
+    )
+    return table
+
+
+def delta_schema(schema: pa.Schema, root: str) -> deltalake.Schema:
+    """Columns as Delta has them.
+
+    Raises:
+        LakeError: a column has a type Delta does not know.
+    """
+    try:
+        converted: deltalake.Schema = deltalake_module().Schema.from_arrow(schema)
+    except Exception as error:  # deltalake raises a bare Exception, with its backtrace as text
+        raise LakeError(f"{root}: {_first_line(error)}") from error
+    return converted
+
+
+def arrow_columns(schema: deltalake.Schema) -> pa.Schema:
+    """Delta's columns as Arrow has them."""
+    return pa.schema(schema.to_arrow())
+
+
+def live_files(handle: deltalake.DeltaTable) -> list[LakeFile]:
+    """The files of a handle's version, in no order."""
+    rows = pa.table(handle.get_add_actions(flatten=True)).to_pylist()
+    return [LakeFile(row["path"], row["num_records"], row["size_bytes"], _lake_statistics(row)) for row in rows]
+
+
+def _lake_statistics(row: Mapping[str, Any]) -> Statistics:
+    columns = [key[4:] for key, value in row.items() if key.startswith("min.") and value is not None]
+    return {column: (row[f"min.{column}"], row[f"max.{column}"]) for column in columns}
+
+
+def statistics_text(file: NewFile) -> str:
+    """A file's rows and statistics as they stand in Delta's log."""
+    least = {column: _json(low) for column, (low, _) in file.statistics.items()}
+    greatest = {column: _json(high) for column, (_, high) in file.statistics.items()}
+    return json.dumps({"numRecords": file.rows, "minValues": least, "maxValues": greatest, "nullCount": {}})
+
+
+def _json(value: Statistic) -> int | float | str:
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
+def lacks_column(field: pa.Field, present: Mapping[str, pa.Field], root: str) -> bool:
+    """Whether a column, or a member of it at some depth, is not there; Delta does not tell names by their case.
+
+    Raises:
+        LakeError: it is there in another case, or with another type.
+    """
+    found = present.get(field.name.lower())
+    if found is None:
+        return True
+    if found.name == field.name and (covers := _covers(found.type, field.type)) is not None:
+        return not covers
+    remedy = "declare a field of another name, or archive the topic into a new lake"
+    raise LakeError(f"{root} has column {found.name} of {found.type}, not {field.name} of {field.type}", remedy=remedy)
+
+
+def _covers(present: pa.DataType, wanted: pa.DataType) -> bool | None:
+    """Whether a column's type has all members of a wanted one; None where another kind of type is in the way."""
+    types = pa.types
+    if types.is_struct(present) and types.is_struct(wanted):
+        inner = {field.name: field.type for field in present}
+        covered = [_covers(inner[field.name], field.type) if field.name in inner else False for field in wanted]
+        return None if None in covered else all(covered)
+    if types.is_list(present) and types.is_list(wanted):
+        return _covers(present.value_type, wanted.value_type)
+    if types.is_map(present) and types.is_map(wanted):
+        return _covers(present.item_type, wanted.item_type) if present.key_type == wanted.key_type else None
+    return True if present == wanted else None
