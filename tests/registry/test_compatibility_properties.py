@@ -16,7 +16,7 @@ from onepipe.schema.model import Schema, Union, branch_name
 from onepipe.schema.resolve import ArrayPlan, EnumPlan, MapPlan, RecordPlan, RefusedPlan, UnionPlan
 from onepipe.schema.resolve import resolve as plan_of
 
-QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=150)
+QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=100)
 PLAIN = schemas(depth=2, logical=False)
 
 
