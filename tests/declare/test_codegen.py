@@ -16,6 +16,7 @@ from topic_strategies import topics
 from onepipe.binding import record_class
 from onepipe.codegen import generate
 from onepipe.errors import DeclarationError, SchemaError
+from onepipe.merge import latest, register_field_merge
 from onepipe.record import record_info, topic_of
 from onepipe.schema.model import Schema
 from onepipe.topic import Topic
@@ -206,6 +207,57 @@ def test_defaults_without_exact_python_form_stay_as_they_are() -> None:
     source = generate(Schema.parse(document))
     assert f"far: dt.datetime = op.field(json_default={year_20000})" in source
     assert record_info(record_class(document)).schema.document() == document
+
+
+def test_names_that_python_cannot_tell_apart_are_told_apart() -> None:
+    inner = {"type": "record", "name": "list", "namespace": "a", "fields": []}
+    other = {"type": "record", "name": "list", "namespace": "b", "fields": [{"name": "list", "type": "a.list"}]}
+    fields = [
+        {"name": "Decimal", "type": inner},
+        {"name": "x", "type": other},
+        {"name": "y", "type": {"type": "fixed", "name": "__R_y", "size": 2}},
+        {"name": "z", "type": {"type": "fixed", "name": "F", "size": 1, "team": "us"}},
+        {"name": "again", "type": {"type": "array", "items": "F"}},
+    ]
+    document = {"type": "record", "name": "__R", "doc": "Ends in space. ", "fields": fields}
+    source = generate(Schema.parse(document))
+    assert "class list_:" in source
+    assert "class list__:" in source
+    assert record_info(record_class(document)).schema.document() == document
+
+
+def test_a_default_of_a_record_that_lacks_fields_stays_as_it_is() -> None:
+    inner = {"type": "record", "name": "Inner", "fields": [{"name": "n", "type": "int", "default": 1}]}
+    fields = [{"name": "x", "type": inner, "default": {}}, {"name": "y", "type": "Inner", "default": {"n": 2}}]
+    document = {"type": "record", "name": "R", "fields": fields}
+    source = generate(Schema.parse(document))
+    assert "x: Inner = op.field(json_default={})" in source
+    assert "y: Inner = op.field(default=Inner(n=2))" in source
+    assert record_info(record_class(document)).schema.document() == document
+
+
+def test_a_plugins_policy_is_named() -> None:
+    class Shortest:
+        name = "shortest"
+
+        def accepts(self, node: Any) -> bool:
+            return True
+
+        def combine(self, left: Any, right: Any) -> Any:
+            return min(left, right, key=lambda text: (len(text), text))
+
+        def sql(self, column: str) -> str:
+            return f"min_by({column}, (length({column}), {column}))"
+
+    register_field_merge(Shortest())
+    fields = [
+        {"name": "id", "type": "string"},
+        {"name": "x", "type": "string", "onepipe": {"merge": {"policy": "shortest"}}},
+    ]
+    schema = Schema.parse({"type": "record", "name": "R", "fields": fields})
+    topic = Topic.declare("T", schema, identity="id", merge=latest())
+    assert 'x: str = op.field(merge=op.MergePolicy("shortest"))' in generate(topic)
+    assert topic_of(record_class(topic)) == topic
 
 
 def test_no_text_of_a_document_becomes_code() -> None:

@@ -6,11 +6,12 @@ import datetime as dt
 import enum
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NewType, Optional
+from typing import Annotated, Any, Literal, NewType, Optional, TypeVar
 from uuid import UUID
 
 import attrs
 import pytest
+from typing_extensions import TypeAliasType
 
 from onepipe.errors import DeclarationError
 from onepipe.record import enumeration, field, record, record_info
@@ -28,6 +29,8 @@ from onepipe.schema.markers import (
 from onepipe.schema.values import Duration
 
 Sku = NewType("Sku", str)
+Price = TypeAliasType("Price", Annotated[Decimal, decimal(9, 2)])
+T = TypeVar("T")
 
 
 class Colour(enum.Enum):
@@ -77,6 +80,11 @@ def derived(annotation: Any, **options: Any) -> Any:
         (bool, "boolean"),
         (None, "null"),
         (Sku, "string"),
+        (Price, logical("bytes", "decimal", precision=9, scale=2)),
+        (
+            Annotated[bytes, fixed(4), attributes({"team": "us"})],
+            {"type": "fixed", "name": "R_x", "size": 4, "team": "us"},
+        ),
         (dt.date, logical("int", "date")),
         (dt.time, logical("long", "time-micros")),
         (Annotated[dt.time, millis], logical("int", "time-millis")),
@@ -135,6 +143,9 @@ def test_an_annotation_becomes_its_avro_type(annotation: Any, type_: Any) -> Non
         (Any, "say which types"),
         (object, "say which types"),
         (complex, "use str, int"),
+        (T, "records are not generic"),
+        (Annotated[int | str, attributes({"a": 1})], "attributes does not apply"),
+        (list[set[int]], "use list"),
         (NotARecord, "decorate NotARecord with @record"),
         (Literal[1, 2], "Literal of strings"),
         (Annotated[str, int32], "int32 does not apply to str"),
@@ -199,6 +210,7 @@ def test_a_default_stands_in_the_schema_as_json(annotation: Any, default: Any, j
         (Inner, {"n": 1}, "a Inner wanted"),
         (str | None, 5, "text wanted"),
         (int | str | None, 1.5, "of no branch"),
+        (list[Annotated[bytes | str, branches("bytes", "string")]], ["x"], "another branch"),
     ],
 )
 def test_a_default_that_is_not_of_its_type_is_refused(annotation: Any, default: Any, says: str) -> None:

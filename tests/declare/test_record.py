@@ -246,6 +246,21 @@ def test_marks_on_fields_say_identity_and_version() -> None:
     assert topic_of(Latest).merge == op.latest("revision")
 
 
+def test_a_mark_may_repeat_what_is_named() -> None:
+    @op.record(topic="Marked", identity="id", merge=op.latest("v"))
+    class Marked:
+        id: str = op.field(identity=True)
+        v: int = op.field(version=True)
+
+    assert (topic_of(Marked).identity, topic_of(Marked).merge) == (("id",), op.latest("v"))
+
+
+def test_an_annotation_that_is_no_type_is_refused() -> None:
+    for text in ("int +", "5", "dt.nothing"):
+        with pytest.raises(DeclarationError, match=r"R.*(is not a type|has no Avro type)"):
+            op.record(type("R", (), {"__annotations__": {"x": text}, "__module__": __name__}))
+
+
 def test_marks_that_contradict_what_is_named_are_refused() -> None:
     with pytest.raises(DeclarationError, match="a marked as identity, and b named"):
 
