@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
-from onepipe.errors import DecodeError
+from onepipe.errors import DecodeError, ResolutionError
 from onepipe.schema.decode_source import DecoderSource
 from onepipe.schema.model import Schema
 from onepipe.schema.resolve import Plan, resolve
@@ -43,12 +43,15 @@ def compile_decoder(
         ResolutionError: the reader's schema cannot read what the writer's writes.
     """
     reader = reader or writer
-    plan = resolve(reader, writer)
-    name = getattr(writer.root, "name", "value")
     counted = may_hold_empty_items(writer)
     plain = DecoderSource(reader, classes, traced=False, counted=counted)
-    plain.root(plan)
-    decode: Decode = plain.source.load("decode", of=f"decoder of {name}")
+    try:
+        plan = resolve(reader, writer)
+        plain.root(plan)
+    except RecursionError:
+        remedy = "define the inner types before the outer ones in the reader's schema, as in the writer's"
+        raise ResolutionError("types hold one another in too long a chain", remedy=remedy) from None
+    decode: Decode = plain.source.load("decode", of=f"decoder of {getattr(writer.root, 'name', 'value')}")
     explain = _Explanation(plan, reader, counted=counted)
 
     def guarded(data: bytes, start: int) -> Any:
