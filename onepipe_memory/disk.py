@@ -89,7 +89,8 @@ class DiskStore:
     def get(self, name: str) -> TopicLog[DiskPartition] | None:
         """The topic of that name, or None; looks at the folder, as another process may have changed it."""
         with self._lock:
-            folder = next(self._folder.glob(f"topics/{name}@*"), None)
+            found = list(self._folder.glob(f"topics/{name}@*"))
+            folder = found[0] if found else None
             known = self._topics.get(name)
             if known is not None and known[0] != folder:
                 self._drop(name)
@@ -192,7 +193,7 @@ class DiskStore:
 def _open_folder(folder: Path) -> None:
     form: dict[str, Any] | None = read_json(folder / "log.json")
     if form is None:
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and list(folder.iterdir()):
             raise ConfigurationError(f"{folder} holds something else", remedy="name a new or empty folder")
         for part in ("topics", "groups", "staging"):
             (folder / part).mkdir(parents=True, exist_ok=True)
