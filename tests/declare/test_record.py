@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import attrs
 import pytest
 
-from onepipe import declare as op
+from onepipe import vocabulary as op
 from onepipe.checks import col
 from onepipe.errors import CheckError, DeclarationError
 from onepipe.merge import MergePolicy

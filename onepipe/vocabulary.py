@@ -1,4 +1,4 @@
-"""The names with which classes declare topics, in one place."""
+"""The words with which classes declare topics, in one place."""
 
 from onepipe.merge import MergePolicy, first, latest, latest_non_null, maximum, minimum, union
 from onepipe.record import enumeration, evolve, field, record
