@@ -11,12 +11,16 @@ exceeds what the remaining bytes can hold.
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from functools import partial
 from keyword import iskeyword
-from typing import Any, Final, NoReturn
+from types import NoneType
+from typing import Final, NoReturn
+from uuid import UUID
 
 from onepipe.errors import DecodeError
 from onepipe.schema import limits
@@ -34,11 +38,14 @@ from onepipe.schema.resolve import (
 )
 from onepipe.schema.source import Source
 from onepipe.schema.symbols import enum_symbols
-from onepipe.schema.values import EPOCH, LOCAL_EPOCH, Leaf, interpreter, kind_of
+from onepipe.schema.values import EPOCH, LOCAL_EPOCH, Duration, Leaf, interpreter, kind_of
 from onepipe.schema.varint import decode_block, decode_count, decode_unsigned
 
 _DEEPEST: Final = 8
 """Blocks within one function; Python allows 20 nested loops and 100 indents."""
+
+_CONSTANTS: Final = (NoneType, int, float, str, bytes, dt.date, dt.time, Decimal, UUID, Duration, enum.Enum)
+"""Types whose values cannot be changed, so that one default can be part of many records."""
 
 _ONE_BYTE_BRANCHES: Final = 64
 _EIGHT_BYTES: Final = sum(128 << shift for shift in range(0, 49, 7))
@@ -172,7 +179,7 @@ class DecoderSource:
             default = make()
             if isinstance(default, list | dict) and not default:
                 values[field.name] = "[]" if isinstance(default, list) else "{}"
-            elif _is_shareable(default):
+            elif isinstance(default, _CONSTANTS):
                 values[field.name] = self.source.bind("default", default)
             else:
                 values[field.name] = f"{self.source.bind('make', make)}()"
@@ -349,15 +356,6 @@ class DecoderSource:
             self.source.line(f"{value} = {epoch} + timedelta(0, 0, {value})")
         elif (interpret := interpreter(node)) is not None:
             self.source.line(f"{value} = {self.source.bind('interpret', interpret)}({value})")
-
-
-def _is_shareable(value: Any) -> bool:
-    """Whether one value can be part of many records: it cannot be changed."""
-    return (
-        not isinstance(value, list | dict)
-        and type(value).__hash__ is not None
-        and not hasattr(value, "__attrs_attrs__")
-    )
 
 
 def _dict_of(values: Mapping[str, str]) -> str:

@@ -5,10 +5,11 @@ A default is JSON: bytes are ISO-8859-1 text, and a union's is of the first bran
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from typing import Any, cast
 
-from onepipe.errors import SchemaError
+from onepipe.errors import SchemaError, nearest
 from onepipe.schema.defaults import default_fault
 from onepipe.schema.model import JSON, Array, Enum, Map, Node, Primitive, Record, Schema, Union, branch_name
 from onepipe.schema.symbols import enum_symbols
@@ -59,7 +60,7 @@ class _Defaults:
                 return (branch_name(branch), value) if self.pairs and node.nullable is None else value
             case Enum(name=name):
                 cls = self.classes.get(name)
-                return enum_symbols(cls)[default] if cls else default
+                return _member(cls, default) if cls else default
             case _:
                 return self.leaf(cast("Leaf", node), default)
 
@@ -74,3 +75,10 @@ class _Defaults:
         if not textual:
             return from_base(node, default.encode("iso-8859-1"))
         return float(default) if node.name in ("float", "double") else from_base(node, default)
+
+
+def _member(cls: type[enum.Enum], symbol: str) -> enum.Enum:
+    members = enum_symbols(cls)
+    if symbol not in members:
+        raise SchemaError(f"the default {symbol!r} is no member of {cls.__name__}{nearest(symbol, members)}")
+    return members[symbol]

@@ -177,7 +177,9 @@ def symbol_of(value: Any) -> str:
         InvalidRecord: neither.
     """
     if isinstance(value, enum.Enum):
-        return next(symbol for symbol, member in enum_symbols(type(value)).items() if member is value)
+        for symbol, member in enum_symbols(type(value)).items():
+            if member is value:
+                return symbol
     if isinstance(value, str):
         return value
     raise wrong_type("a symbol", value)

@@ -50,6 +50,11 @@ class Letter(enum.Enum):
     B = "B"
 
 
+class Several(enum.Flag):
+    A = 1
+    B = 2
+
+
 class OtherLetter(enum.StrEnum):
     A = "A"
 
@@ -86,6 +91,7 @@ class OtherLetter(enum.StrEnum):
         (_ENUM, "C", "symbol"),
         (_ENUM, 0, "type"),
         (_ENUM, ["A"], "type"),
+        (_ENUM, Several.A | Several.B, "type"),
         (logical("int", "date"), _AWARE, "type"),
         (logical("int", "date"), 1, "type"),
         (logical("int", "time-millis"), dt.time(1, tzinfo=dt.UTC), "timezone"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from onepipe.errors import DecodeError, ResolutionError
+from onepipe.errors import DecodeError, ResolutionError, SchemaError
 from onepipe.schema.compatibility import can_read
 from onepipe.schema.decode import compile_decoder
 from onepipe.schema.encode import compile_encoder
@@ -216,6 +216,26 @@ def test_classes_are_the_readers() -> None:
     classes = {"After": SimpleNamespace, "Colour": Colour}
     found = read(writer, reader, {"colour": "GREEN"}, classes=classes)
     assert found == SimpleNamespace(colour=Colour.BLUE, again=Colour.RED)
+
+
+def test_a_default_that_is_no_member_of_the_class_is_found_when_the_decoder_is_compiled() -> None:
+    class Colour(enum.Enum):
+        RED = 1
+
+    reader = Schema.parse(record(field("a", enum_of("RED", "BLUE"), default="BLUE")))
+    with pytest.raises(SchemaError, match="no member of Colour"):
+        compile_decoder(Schema.parse(record()), reader=reader, classes={"E": Colour})
+
+
+def test_a_default_of_a_class_is_made_anew_for_each_record() -> None:
+    class Plain:
+        def __init__(self, x: int) -> None:
+            self.x = x
+
+    inner = record(field("x", "int"), name="Inner")
+    reader = Schema.parse(record(field("a", inner, default={"x": 1})))
+    decode = compile_decoder(Schema.parse(record()), reader=reader, classes={"Inner": Plain})
+    assert decode(b"", 0)["a"] is not decode(b"", 0)["a"]
 
 
 def test_a_chain_of_types_too_long_to_follow_is_refused() -> None:
