@@ -85,15 +85,13 @@ def _expression(schema: Schema, field: Field, constraint: str, limit: Any) -> Ex
 
 def _limit(field: Field, kind: Type, constraint: str, limit: Any) -> Expression:
     """The literal of a limit, which the schema document gives as number or as text."""
-    if isinstance(limit, int | float) and not isinstance(limit, bool) and kind.kind in (Kind.EXACT, Kind.FLOAT):
+    if kind.kind in (Kind.EXACT, Kind.FLOAT) and isinstance(limit, int | float | str) and not isinstance(limit, bool):
+        number = _decimal(field, constraint, str(limit))
+        return lit(limit if isinstance(limit, float) and kind.kind is Kind.FLOAT else number)
+    if isinstance(limit, str) and kind.kind in _WORDS:
+        return Expression(f"{_WORDS[kind.kind]} {lit(limit)}")
+    if isinstance(limit, str) and kind.kind in (Kind.TEXT, Kind.UUID):
         return lit(limit)
-    if isinstance(limit, str):
-        if kind.kind in _WORDS:
-            return Expression(f"{_WORDS[kind.kind]} {lit(limit)}")
-        if kind.kind in (Kind.TEXT, Kind.UUID):
-            return lit(limit)
-        if kind.kind in (Kind.EXACT, Kind.FLOAT):
-            return lit(_decimal(field, constraint, limit))
     raise DeclarationError(f"{constraint} cannot have this limit for {kind.name} values", field=field.name)
 
 

@@ -14,7 +14,7 @@ from onepipe.checks import Check, parse_check
 from onepipe.checks.columnar import evaluate_columns
 from onepipe.errors import CheckError
 
-_TOLERATED = ("digits", "64 bits", "nested deeper", "reads no field")
+_TOLERATED = ("digits", "64 bits", "nested deeper", "reads no field", "a decimal and a float")
 
 
 def parsed(text: str) -> Check | None:
@@ -22,7 +22,8 @@ def parsed(text: str) -> Check | None:
     try:
         return parse_check(text, SCHEMA)
     except CheckError as error:
-        assert any(reason in error.message for reason in _TOLERATED), error
+        if not any(reason in error.message for reason in _TOLERATED):
+            raise
         return None
 
 
