@@ -37,7 +37,7 @@ class DecodedBatch:
         columns: a row for each value, in order, with the columns of the reader's `arrow_schema`; all null for a value
             that is in `errors`.
         errors: by number of the value, why it could not be decoded. The message says the field, and the position in
-            bytes within the body.
+            bytes within the body. Of several faults of one body any may be named.
     """
 
     columns: pa.RecordBatch
@@ -63,7 +63,7 @@ class ColumnarDecoder:
             skip: bytes at the head of each value that are no part of the record: its frame.
 
         Raises:
-            ValueError: one value alone has 2 GiB.
+            ValueError: the values of one column, or one value, have 2 GiB or more; decode fewer at a time.
         """
         batches, errors = [], {}
         lengths = np.fromiter(map(len, values), np.int64, len(values))

@@ -194,11 +194,10 @@ class Cursor:
         return value
 
     def _wide(self, at: Longs) -> Longs:
-        raw, size = _varint(self.bodies, at)
+        raw, size, illegal = _varint(self.bodies, at)
         self.pos = at + size
-        illegal = size == 0
-        if self.refuse(illegal, at, _ILLEGAL):
-            raw[illegal] = 0
+        if self.refuse(self.pos > self.end, at, _TRUNCATED) | self.refuse(illegal, at, _ILLEGAL):
+            raw[self.refused] = 0
         value: Longs = (raw >> np.uint64(1)).view(np.int64) ^ -(raw & np.uint64(1)).view(np.int64)
         return value
 
@@ -258,8 +257,8 @@ class Cursor:
         return start, length
 
 
-def _varint(bodies: Bodies, at: Longs) -> tuple[Words, Longs]:
-    """The varints at some positions, not yet zig-zag decoded, and how many bytes each has: 0 where it is illegal."""
+def _varint(bodies: Bodies, at: Longs) -> tuple[Words, Longs, Flags]:
+    """The varints at some positions, not yet zig-zag decoded; how many bytes each has; and whether it is illegal."""
     word = bodies.words[at]
     stop = ~word & _HIGH_BITS
     used = stop ^ (stop - np.uint64(1))  # all bits up to the first clear high bit; all 64 where there is none
@@ -268,18 +267,19 @@ def _varint(bodies: Bodies, at: Longs) -> tuple[Words, Longs]:
     for shift, low in ((1, 0x007F007F007F007F), (2, 0x00003FFF00003FFF), (4, 0x000000000FFFFFFF)):
         lower = np.uint64(low)  # joins pairs of groups of 7, 14 and 28 bits
         raw = (raw & lower) | ((raw & ~lower) >> np.uint64(shift))
+    last = raw >> (7 * (size - 1)).astype(np.uint64)
     long = np.flatnonzero(stop == 0)
     if len(long):
-        raw[long], size[long] = _ninth_and_tenth(bodies, at[long], raw[long])
-    last: Words = raw >> (7 * np.maximum(size - 1, 0)).astype(np.uint64)
-    return raw, np.where((last == 0) & (size > 1), 0, size)
+        raw[long], size[long], last[long] = _ninth_and_tenth(bodies, at[long], raw[long])
+    illegal: Flags = (last == 0) & (size > 1)
+    return raw, size, illegal
 
 
-def _ninth_and_tenth(bodies: Bodies, at: Longs, raw: Words) -> tuple[Words, Longs]:
-    """Values and sizes of varints of more than eight bytes; `raw` holds the bits of the first eight."""
+def _ninth_and_tenth(bodies: Bodies, at: Longs, raw: Words) -> tuple[Words, Longs, Words]:
+    """The same of varints of more than eight bytes, `raw` with the bits of eight; and the last byte, 0 if illegal."""
     ninth: Words = bodies.octets[at + 8].astype(np.uint64)
     tenth: Words = bodies.octets[at + 9].astype(np.uint64)
     ten = ninth > 0x7F
     top: Words = np.where(ten, tenth, 0) << np.uint64(63)
     value: Words = raw | ((ninth & np.uint64(0x7F)) << np.uint64(56)) | top
-    return value, np.where(ten, np.where(tenth == 1, 10, 0), 9)
+    return value, np.where(ten, 10, 9), np.where(ten, tenth == 1, ninth).astype(np.uint64)

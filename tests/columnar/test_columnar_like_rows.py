@@ -131,3 +131,32 @@ def test_another_schema_reads_the_same_as_by_rows(data: st.DataObject) -> None:
     sound = [encode(writer, value) for value in data.draw(st.lists(values(writer), min_size=1, max_size=4))]
     choice = random.Random(data.draw(st.integers(0, 1 << 32)))
     assert_like_rows(writer, reader, sound + [damaged(body, choice) for body in sound * 3])
+
+
+@SETTINGS
+@given(data=st.data())
+def test_a_body_decodes_alone_as_among_others(data: st.DataObject) -> None:
+    schema = data.draw(schemas(ambiguous=True, recursive=False, defaults=False))
+    sound = [encode(schema, value) for value in data.draw(st.lists(values(schema), min_size=1, max_size=3))]
+    choice = random.Random(data.draw(st.integers(0, 1 << 32)))
+    bodies = [damaged(body, choice) if choice.random() < 0.5 else body for body in sound * 2]
+    decoder = compile_columnar(schema)
+    together = decoder.decode(bodies)
+    for number, body in enumerate(bodies):
+        alone = decoder.decode([body])
+        assert bool(alone.errors) == (number in together.errors)
+        assert rows(alone.columns) == rows(together.columns.slice(number, 1))
+
+
+def test_records_inside_themselves_are_left_out_to_the_same_depth() -> None:
+    node = {
+        "type": "record",
+        "name": "Node",
+        "fields": [{"name": "next", "type": ["null", "Node"]}, {"name": "text", "type": "string"}],
+    }
+    kept = {"name": "n", "type": "long"}
+    writer = Schema.parse({"type": "record", "name": "R", "fields": [{"name": "tree", "type": node}, kept]})
+    reader = Schema.parse({"type": "record", "name": "R", "fields": [kept]})
+    chains = [b"\x02" * depth + b"\x00" + b"\x02a" * (depth + 1) + b"\x0e" for depth in (0, 1, 30, 61, 62, 63, 64, 900)]
+    assert_like_rows(writer, reader, [*chains, chains[2].replace(b"a", b"\xff", 1)])
+    assert len(compile_columnar(writer, reader).decode(chains).errors) == 3
