@@ -22,10 +22,54 @@ from onepipe.lake.clean_files import read_clean_footer
 from onepipe.lake.raw_files import MARK_KEY
 from onepipe.lake.raw_footer import RawFooter, Sum
 from onepipe.lake.table import LakeTable, NewFile
+from onepipe.merge import MergePolicy, latest
+from onepipe.schema.model import Schema
 from onepipe.topic import Topic
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 LOG = "log-a"
+LATEST = latest("version")
+TIME = {"type": "long", "logicalType": "timestamp-micros"}
+START = dt.datetime(2013, 1, 1, 23, 30, tzinfo=dt.UTC)
+
+
+def declare_thing(
+    merge: MergePolicy = LATEST,
+    event_time: str | None = "created",
+    identity: str | Sequence[str] = ("name", "number"),
+    more: Sequence[Mapping[str, Any]] = (),
+    **fields: MergePolicy,
+) -> Topic:
+    """A topic whose fields have the given policies of their own.
+
+    Args:
+        merge: the record's policy.
+        event_time: its event time.
+        identity: its identity.
+        more: further fields.
+        **fields: merge policies by field.
+    """
+    types = {
+        "name": "string",
+        "number": "long",
+        "version": ["null", "long"],
+        "weight": ["null", "double"],
+        "created": ["null", TIME],
+        "status": ["null", "string"],
+        "tags": ["null", {"type": "array", "items": "string"}],
+    }
+    own = {name: {"onepipe": {"merge": policy.document()}} for name, policy in fields.items()}
+    declared = [{"name": name, "type": kind, **own.get(name, {})} for name, kind in types.items()]
+    schema = Schema.parse({"type": "record", "name": "Thing", "fields": [*declared, *more]})
+    return Topic.declare("Things", schema, identity=identity, merge=merge, event_time=event_time)
+
+
+def thing(name: str, version: int | None = 0, *, day: int | None = 0, deleted: bool = False, **values: Any) -> Event:
+    """A record of such a topic, or a delete."""
+    created = None if day is None else START + dt.timedelta(days=day)
+    given = {"name": name, "number": 1, "version": version, "created": created}
+    rest = {} if deleted else {"weight": None, "status": None, "tags": None, **values}
+    return Event({**given, **rest}, deleted)
 
 
 @attrs.frozen
@@ -138,7 +182,12 @@ class Raw:
             path = layout.raw_file(head.partition, head.timestamp, first, layout.file_hash(temporary))
             size = temporary.stat().st_size
             storage.publish(temporary, f"{layout.raw_table(self.topic.name)}/{path}")
-        return NewFile(path, len(placed), size, {c.OFFSET: (head.offset, end - 1)})
+        statistics = {
+            c.LOG: (head.log, head.log),
+            c.PARTITION: (head.partition, head.partition),
+            c.OFFSET: (head.offset, end - 1),
+        }
+        return NewFile(path, len(placed), size, statistics)
 
 
 def expected(topic: Topic, placed: Sequence[Placed]) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ from onepipe.lake.raw_footer import Sum
 from onepipe.lake.storage import Storage
 from onepipe.lake.table import NewFile
 
-_WRITERS: Final = 2
+_WRITERS: Final = 3
 """Files encoded at a time; pyarrow encodes each one in one thread."""
 _ROW_GROUP: Final = 1 << 17
 _SAMPLE: Final = 2048

@@ -124,8 +124,8 @@ class _Dedup:
         table = LakeTable.ensure(self.storage, layout.clean_table(self.topic), self.plan.schema)
         clean, raw = table.snapshot(), raw_table.snapshot()
         if not self.rebuild:
-            self._require_same_policy(clean)
-        batch = unmerged(self.storage, raw_table.root, raw, clean, rebuild=self.rebuild)
+            require_same_policy(table, clean, self.plan)
+        batch = unmerged(raw, clean, rebuild=self.rebuild)
         report = DedupReport(self.topic, clean.version, self.rebuild, read=len(batch.files))
         if not batch.advances and not self.rebuild:
             return report
@@ -178,24 +178,25 @@ class _Dedup:
             raise
         return attrs.evolve(report, version=version)
 
-    def _require_same_policy(self, clean: Snapshot) -> None:
-        """Raise LakeError where the rows of the clean table were merged under another policy."""
-        if not clean.files:
-            return
-        footer = read_clean_footer(self.storage, f"{layout.clean_table(self.topic)}/{clean.files[0].path}")
-        governed = MergePlan(Topic.from_document(footer.declaration)).pinned
-        if changed := [name for name, value in self.plan.pinned.items() if governed[name] != value]:
-            raise LakeError(
-                f"the clean table was merged under another declaration of {', '.join(changed)}",
-                topic=self.topic,
-                remedy="rebuild it: dedup(…, rebuild=True)",
-            )
-
     def _check(self, paths: Sequence[str]) -> None:
         """Compare files with the hash in their names; raises CorruptFile for the first that differs."""
         with ThreadPoolExecutor(2, "onepipe-check") as pool:
             for _ in pool.map(lambda path: layout.check_content(self.storage, path), paths):
                 pass
+
+
+def require_same_policy(table: LakeTable, clean: Snapshot, plan: MergePlan) -> None:
+    """Raise LakeError where the rows of a clean table were merged under another policy than the plan's."""
+    if not clean.files:
+        return
+    footer = read_clean_footer(table.storage, f"{table.root}/{clean.files[0].path}")
+    governed = MergePlan(Topic.from_document(footer.declaration)).pinned
+    if changed := [name for name, value in plan.pinned.items() if governed[name] != value]:
+        raise LakeError(
+            f"the clean table was merged under another declaration of {', '.join(changed)}",
+            topic=plan.topic.name,
+            remedy="rebuild it: dedup(…, rebuild=True)",
+        )
 
 
 def _touched(

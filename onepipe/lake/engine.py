@@ -145,17 +145,18 @@ def numbered_files(uris: Sequence[str], schema: pa.Schema, first_file: int = 0) 
     Columns that none of the files has are null; those that only some lack are null in these.
 
     Args:
-        uris: where the engine finds the files; at least one.
+        uris: where the engine finds the files; the relation has no rows where there are none.
         schema: the columns wanted.
         first_file: number of the first file, so that relations over other files number their rows apart.
     """
+    empty = ", ".join(f"NULL::{sql_type(field.type)} AS {quoted(field.name)}" for field in schema)
+    none = f"SELECT {empty}, NULL::BIGINT AS {quoted(ROW)} WHERE false"
+    if not uris:
+        return f"({none})"
     paths = ", ".join(map(literal, uris))
     number = f"(file_index + {first_file}) * {1 << _FILE_SHIFT} + file_row_number"
-    empty = ", ".join(f"NULL::{sql_type(field.type)} AS {quoted(field.name)}" for field in schema)
-    return (
-        f"(SELECT {empty}, NULL::BIGINT AS {quoted(ROW)} WHERE false UNION ALL BY NAME "
-        f"SELECT *, {number} AS {quoted(ROW)} FROM read_parquet([{paths}], union_by_name = true))"
-    )
+    rows = f"SELECT *, {number} AS {quoted(ROW)} FROM read_parquet([{paths}], union_by_name = true)"
+    return f"({none} UNION ALL BY NAME {rows})"
 
 
 _SQL_TYPES: Final = {

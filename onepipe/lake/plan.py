@@ -134,7 +134,7 @@ class MergePlan:
             "identity": list(self.topic.identity),
             "merge": self._merge.document(),
             "event_time": self.topic.event_time,
-            "fields": {state.field: state.policy.document() for state in self.states},
+            "fields": {state.field: state.column for state in self.states},
         }
 
     @property

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from onepipe.lake.columns import LOG, OFFSET, PARTITION
-from onepipe.lake.raw_footer import read_footer
-from onepipe.lake.storage import Storage
 from onepipe.lake.table import LakeFile, Snapshot
 
 
@@ -32,24 +30,19 @@ class Unmerged:
         return any(before != after for before, after in self.progress.values())
 
 
-def unmerged(storage: Storage, root: str, raw: Snapshot, clean: Snapshot, *, rebuild: bool) -> Unmerged:
+def unmerged(raw: Snapshot, clean: Snapshot, *, rebuild: bool) -> Unmerged:
     """The raw files that hold rows beyond the progress of the clean table; all of them for a rebuild.
 
     Args:
-        storage: where the tables are.
-        root: path of the raw table.
         raw: the raw table.
         clean: the clean table.
         rebuild: take every file, merged or not.
-
-    Raises:
-        CorruptFile: a raw file has no footer.
     """
     files: list[LakeFile] = []
     progress: dict[str, tuple[int | None, int]] = {}
     merged: dict[tuple[str, int], int] = {}
     for file in raw.files:
-        log, partition, first, last = _range(storage, root, file)
+        log, partition, first, last = _range(file)
         app_id = f"{log}/{partition}"
         if app_id not in progress:
             before = clean.progress(app_id)
@@ -62,11 +55,7 @@ def unmerged(storage: Storage, root: str, raw: Snapshot, clean: Snapshot, *, reb
     return Unmerged(files, progress, [(*place, done) for place, done in merged.items()])
 
 
-def _range(storage: Storage, root: str, file: LakeFile) -> tuple[str, int, int, int]:
-    """Log, partition, first and last offset of a file: from the commit's statistics, else from its footer."""
-    known = file.statistics
-    if LOG in known and PARTITION in known and OFFSET in known:
-        (log, _), (partition, _), (first, last) = known[LOG], known[PARTITION], known[OFFSET]
-        return str(log), int(str(partition)), int(str(first)), int(str(last))
-    footer = read_footer(storage, f"{root}/{file.path}")
-    return footer.log, footer.partition, footer.first, footer.next - 1
+def _range(file: LakeFile) -> tuple[str, int, int, int]:
+    """Log, partition, first and last offset of a raw file, as its commit says."""
+    (log, _), (partition, _), (first, last) = (file.statistics[name] for name in (LOG, PARTITION, OFFSET))
+    return str(log), int(str(partition)), int(str(first)), int(str(last))

@@ -4,51 +4,23 @@ import datetime as dt
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lake_arrivals import Event, Raw, clean_rows, expected
+from lake_arrivals import START, Event, Raw, clean_rows, declare_thing, expected
 
 from onepipe.lake import open_lake
 from onepipe.lake.dedup import dedup
 from onepipe.merge import first, latest, latest_non_null, maximum, minimum, union
-from onepipe.schema.model import Schema
-from onepipe.topic import Topic
-
-TIME = {"type": "long", "logicalType": "timestamp-micros"}
-START = dt.datetime(2013, 1, 1, 23, 30, tzinfo=dt.UTC)
-
-
-def declare(merge=None, event_time="created", identity=("name", "number"), **fields):
-    """A topic whose fields have the given policies of their own."""
-    types = {
-        "name": "string",
-        "number": "long",
-        "version": ["null", "long"],
-        "weight": ["null", "double"],
-        "created": ["null", TIME],
-        "status": ["null", "string"],
-        "tags": ["null", {"type": "array", "items": "string"}],
-    }
-    document = {
-        "type": "record",
-        "name": "Thing",
-        "fields": [
-            {"name": name, "type": kind, **({"onepipe": {"merge": fields[name].document()}} if name in fields else {})}
-            for name, kind in types.items()
-        ],
-    }
-    merge = merge or latest("version")
-    return Topic.declare("Things", Schema.parse(document), identity=identity, merge=merge, event_time=event_time)
-
 
 TOPICS = [
-    declare(),
-    declare(first("version", "weight")),
-    declare(latest("weight", "version")),
-    declare(latest(), event_time=None, identity="name"),
-    declare(weight=maximum(), status=first(), tags=union()),
-    declare(weight=minimum(), status=latest("weight"), tags=latest_non_null()),
-    declare(first("version"), weight=maximum(), status=latest_non_null("created"), created=minimum()),
+    declare_thing(),
+    declare_thing(first("version", "weight")),
+    declare_thing(latest("weight", "version")),
+    declare_thing(latest(), event_time=None, identity="name"),
+    declare_thing(weight=maximum(), status=first(), tags=union()),
+    declare_thing(weight=minimum(), status=latest("weight"), tags=latest_non_null()),
+    declare_thing(first("version"), weight=maximum(), status=latest_non_null("created"), created=minimum()),
 ]
 
 values = st.fixed_dictionaries(
@@ -57,7 +29,8 @@ values = st.fixed_dictionaries(
         "number": st.integers(0, 1),
         "version": st.none() | st.integers(0, 2),
         "weight": st.none() | st.sampled_from([0.0, -0.0, 1.5, float("nan"), float("-inf")]),
-        "created": st.none() | st.sampled_from([START, START + dt.timedelta(hours=1), START - dt.timedelta(days=40000)]),
+        "created": st.none()
+        | st.sampled_from([START, START + dt.timedelta(hours=1), START - dt.timedelta(days=40000)]),
         "status": st.none() | st.sampled_from(["new", "old"]),
         "tags": st.none() | st.lists(st.sampled_from(["x", "y", "z"]), max_size=3),
     }
@@ -83,9 +56,7 @@ def histories(draw):
     return topic, draw(st.lists(batch, min_size=1, max_size=4))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(histories(), st.sampled_from([1, 3, 1000]))
-def test_dedup_in_any_batches_and_a_rebuild_both_give_the_rows_of_the_reference(history, target_rows):
+def check_history(history, target_rows):
     topic, batches = history
     with tempfile.TemporaryDirectory() as folder:
         lake = open_lake(Path(folder, "lake"))
@@ -102,3 +73,19 @@ def test_dedup_in_any_batches_and_a_rebuild_both_give_the_rows_of_the_reference(
         rebuilt = dedup(lake, topic, rebuild=True)
         assert rebuilt.arrivals == sum(at.event.error is None for at in raw.placed)
         assert clean_rows(lake, topic, states=True) == incremental
+
+
+CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=CHECKS)
+@given(histories(), st.sampled_from([1, 3, 1000]))
+def test_dedup_in_any_batches_and_a_rebuild_both_give_the_rows_of_the_reference(history, target_rows):
+    check_history(history, target_rows)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None, suppress_health_check=CHECKS)
+@given(histories(), st.sampled_from([1, 3, 1000]))
+def test_many_histories_come_to_the_rows_of_the_reference(history, target_rows):
+    check_history(history, target_rows)
