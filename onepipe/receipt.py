@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -12,6 +11,7 @@ from onepipe.errors import DeliveryError, Fault, OnepipeError
 from onepipe.transport import Outcome
 
 _POLL_SECONDS: Final = 0.05
+_AWAIT_SECONDS: Final = 0.001
 
 
 class _Owner(Protocol):
@@ -112,19 +112,11 @@ class Receipt:
 
     def __await__(self) -> Generator[Any, None, Receipt]:
         """Wait for the acknowledgment without blocking the running loop."""
-        if self._outcome is None:
-            loop = asyncio.get_running_loop()
-            settled = loop.create_future()
+        import asyncio
 
-            def finish() -> None:
-                if not settled.done():
-                    settled.set_result(None)
-
-            def wake(_: Receipt) -> None:
-                loop.call_soon_threadsafe(finish)
-
-            self.add_done_callback(wake)
-            yield from settled.__await__()
+        while self._outcome is None:
+            self._owner._serve(0.0)  # noqa: SLF001 - a receipt is a part of its producer
+            yield from asyncio.sleep(_AWAIT_SECONDS).__await__()
         return self.result(0.0)
 
     def _settle(self, outcome: Outcome) -> None:

@@ -12,7 +12,7 @@ in its name, at every level. What the levels add:
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import pyarrow as pa
@@ -88,12 +88,9 @@ class _Verification:
         raw_root = layout.raw_table(self.topic.name)
         raw = self._snapshot(raw_root)
         inventory = take_inventory(self.lake.storage, raw, raw_root) if raw else Inventory(())
-        places = inventory.places()
-        archived = {place: _progress(raw, place) for place in places} if raw else {}
         testimony, evidence_intact, evidence_files = self._testimony()
-        archived |= {
-            Place(s.log, s.partition): _progress(raw, Place(s.log, s.partition)) for s in testimony.streams if raw
-        }
+        places = {*inventory.places(), *(Place(s.log, s.partition) for s in testimony.streams)}
+        archived = {place: _progress(raw, place) if raw else 0 for place in places}
         suspects = self._prove(inventory) if self.level != "accounted" else []
         produced = check_produced(
             inventory,
@@ -111,7 +108,7 @@ class _Verification:
             "quarantined": sum(file.footer.quarantined for file in inventory.files if file.footer),
         }
         if self.topic.merge is not None:
-            hop, faults, rows = self._merged(inventory, produced)
+            hop, faults, rows = self._merged(inventory, places, produced)
             hops.append(hop)
             findings += [self._clean_finding(fault) for fault in faults]
             figures["clean_rows"] = rows
@@ -197,14 +194,16 @@ class _Verification:
                 details.append(detail)
         return pa.table({"row": pa.array(numbers, pa.int64()), "detail": pa.array(details, pa.string())})
 
-    def _merged(self, inventory: Inventory, produced: Produced) -> tuple[HopVerdict, Sequence[CleanFault], int]:
+    def _merged(
+        self, inventory: Inventory, places: Collection[Place], produced: Produced
+    ) -> tuple[HopVerdict, Sequence[CleanFault], int]:
         root = layout.clean_table(self.topic.name)
         clean = self._snapshot(root)
         if clean is None:
             waiting = sum(f.footer.rows - f.footer.quarantined for f in inventory.files if f.footer)
             state = State.OPEN if waiting else State.BALANCED
             return HopVerdict(Hop.CLEAN, state, 0, 0, waiting), (), 0
-        progress = {place: _progress(clean, place) for place in inventory.places()}
+        progress = {place: _progress(clean, place) for place in places}
         raw_faults = [fault for hop, fault in produced.faults if hop is Hop.RAW]
         files = clean_inventory(self.lake.storage, clean, root)
         check = MergedCheck(MergePlan(self.topic), inventory, files, progress, raw_faults, self._engine)
