@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from onepipe.deletion import deletion_schema_id, read_deletion
 from onepipe.errors import DeclarationError
-from onepipe.registry.port import Registry
+from onepipe.registry.port import SchemaSource
 from onepipe.schema.values import Duration
 from onepipe.topic import Topic
 
@@ -20,7 +20,7 @@ from onepipe.topic import Topic
 class DeleteReader:
     """Reads deletes of one topic. Used by one thread at a time."""
 
-    def __init__(self, topic: Topic, registry: Registry) -> None:
+    def __init__(self, topic: Topic, registry: SchemaSource) -> None:
         self._topic = topic
         self._registry = registry
         self._declared: dict[int, Topic] = {}

@@ -15,7 +15,7 @@ from onepipe.errors import CodecError, NotRegistered, ResolutionError
 from onepipe.lake.columns import Quarantine, field_columns
 from onepipe.lake.raw_deletes import DeleteReader, delete_columns
 from onepipe.lake.raw_values import NO_SCHEMA, Rows, ValueBatch
-from onepipe.registry.port import Registry
+from onepipe.registry.port import SchemaSource
 from onepipe.schema.columnar import ColumnarDecoder, compile_columnar
 from onepipe.schema.model import Schema
 from onepipe.topic import Topic
@@ -29,7 +29,7 @@ class RecordReader:
         registry: where schemas are found by id.
     """
 
-    def __init__(self, topic: Topic, registry: Registry) -> None:
+    def __init__(self, topic: Topic, registry: SchemaSource) -> None:
         self.fields = field_columns(topic)
         self._topic = topic
         self._registry = registry

@@ -19,7 +19,7 @@ from onepipe.lake.raw_headers import AuditColumns, epoch_array, header_array, re
 from onepipe.lake.raw_identity import column_keys, identity_hashes
 from onepipe.lake.raw_records import RecordReader
 from onepipe.lake.raw_values import NO_SCHEMA, ValueBatch
-from onepipe.registry.port import Registry
+from onepipe.registry.port import SchemaSource
 from onepipe.topic import Topic
 from onepipe.transport import Message
 
@@ -86,7 +86,7 @@ class RowReader:
         log: identity of the log.
     """
 
-    def __init__(self, topic: Topic, registry: Registry, log: str) -> None:
+    def __init__(self, topic: Topic, registry: SchemaSource, log: str) -> None:
         self._topic = topic
         self._log = log
         self._records = RecordReader(topic, registry)

@@ -84,6 +84,17 @@ class Review:
         return tuple(map(str, (*self.problems, *self.blocking)))
 
 
+class SchemaSource(Protocol):
+    """Where schemas are found by id: all that reading messages needs of a registry."""
+
+    def schema(self, schema_id: int) -> Schema:
+        """The schema of an id.
+
+        Raises:
+            NotRegistered: no schema has the id.
+        """
+
+
 @runtime_checkable
 class Registry(Protocol):
     """Topics and schemas by name, version and id. Thread-safe.

@@ -11,7 +11,7 @@ _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def enum_symbols(cls: type[enum.Enum]) -> dict[str, enum.Enum]:
-    """The members of an enum by their Avro symbol, in order: their values where all are valid symbols, else their names.
+    """The members of an enum by Avro symbol, in order: their values where all are valid symbols, else their names.
 
     Raises:
         DeclarationError: the enum has no members.

@@ -22,6 +22,7 @@ class TestSQLiteRegistry(RegistryContract):
             yield registry
 
 
+@pytest.mark.postgresql
 class TestPostgreSQLRegistry(RegistryContract):
     @pytest.fixture
     def registry(self, postgresql_url):

@@ -28,7 +28,7 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path}/registry.db"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def any_url(request):
     return request.getfixturevalue("url" if request.param == "sqlite" else "postgresql_url")
 
