@@ -128,8 +128,11 @@ CLEAN_COLUMNS: Final = pa.schema(
 
 
 def field_columns(topic: Topic) -> pa.Schema:
-    """The topic's fields as Arrow columns, all nullable."""
-    return pa.schema(_nullable(arrow_schema(topic.schema)))
+    """The topic's fields as Arrow columns, all nullable.
+
+    Avro's int and float stand as 64-bit columns, so that a field may become long or double later, as Avro allows.
+    """
+    return pa.schema([field.with_type(_widened(field.type)) for field in _nullable(arrow_schema(topic.schema))])
 
 
 def raw_schema(topic: Topic) -> pa.Schema:
@@ -145,6 +148,21 @@ def clean_schema(topic: Topic, state: Sequence[pa.Field] = ()) -> pa.Schema:
 def bucket(identity: int) -> int:
     """The bucket, 0 to 63, of an identity hash for the law of conservation: its top 6 bits."""
     return (identity >> 58) & 63
+
+
+def _widened(type_: pa.DataType) -> pa.DataType:
+    """The type with 64-bit numbers for 32-bit ones, inside lists, maps and structs too."""
+    if pa.types.is_int32(type_):
+        return pa.int64()
+    if pa.types.is_float32(type_):
+        return pa.float64()
+    if pa.types.is_list(type_):
+        return pa.list_(type_.value_field.with_type(_widened(type_.value_type)))
+    if pa.types.is_map(type_):
+        return pa.map_(type_.key_type, type_.item_field.with_type(_widened(type_.item_type)))
+    if pa.types.is_struct(type_):
+        return pa.struct([field.with_type(_widened(field.type)) for field in type_])
+    return type_
 
 
 def _nullable(fields: Iterable[pa.Field]) -> list[pa.Field]:

@@ -62,7 +62,7 @@ class RecordReader:
             batch.refuse(rows, f"{Quarantine.UNREADABLE}: {decoder}")
             return
         decoded = decoder.decode(values, start)
-        table = pa.Table.from_arrays(decoded.columns.columns, schema=self.fields)
+        table = pa.Table.from_batches([decoded.columns]).cast(self.fields)
         if decoded.errors:
             for number, error in decoded.errors.items():
                 batch.errors[int(rows[number])] = f"{Quarantine.UNREADABLE}: {error}"
