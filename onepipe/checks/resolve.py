@@ -119,7 +119,7 @@ class Resolver:
 
     def _field(self, tree: syntax.Name) -> Expression:
         found = Type(Kind.RECORD, self.record.name, record=self.record)
-        nullable = root_nullable = False
+        nullable = False
         for depth, (name, at) in enumerate(zip(tree.path, tree.places, strict=True)):
             if found.record is None:
                 message = f"{tree.path[depth - 1]!r} is {_article(found)}, which has no fields"
@@ -131,8 +131,7 @@ class Resolver:
                 raise self.source.fault(at, f"unknown field {name!r}{nearest(name, known)}", remedy=remedy)
             found, optional = field_type(self.schema, field.type)
             nullable = nullable or optional
-            root_nullable = root_nullable or (depth == 0 and optional)
-        return FieldValue(tree.path, found, nullable, root_nullable)
+        return FieldValue(tree.path, found, nullable)
 
     def _toward(self, side: Expression, other: Type, at: int) -> Expression:
         if other.kind is Kind.FLOAT and side.type.kind is Kind.EXACT:
@@ -230,7 +229,7 @@ class Resolver:
         return self.bounded(left.low - right.high, left.high - right.low, scale, integer=integer, at=tree.at)
 
     def _quotient(self, tree: syntax.Binary, left: Expression, right: Expression) -> Expression:
-        if left.type.kind is Kind.EXACT and not (left.type.integer and right.type.integer):
+        if any(side.type.kind is Kind.EXACT and not _becomes_float(side) for side in (left, right)):
             remedy = "multiply the other side of the comparison instead"
             raise self.source.fault(tree.at, "decimals are not divided: a quotient is not exact", remedy=remedy)
         left, right = self._toward(left, FLOAT, tree.left.at), self._toward(right, FLOAT, tree.right.at)
@@ -261,6 +260,10 @@ class Resolver:
         if count < function.least or (function.most is not None and count > function.most):
             raise self.source.fault(tree.at, f"write {function.form}")
         return function.resolve(self, tree)
+
+
+def _becomes_float(side: Expression) -> bool:
+    return side.type.integer or isinstance(side, Literal)
 
 
 def _article(found: Type) -> str:

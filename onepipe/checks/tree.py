@@ -17,13 +17,11 @@ class FieldValue:
         path: names from the record down.
         type: of the value.
         nullable: whether it, or a record on the way, may be null.
-        root_nullable: whether the top-level field may be null.
     """
 
     path: tuple[str, ...]
     type: Type
     nullable: bool
-    root_nullable: bool
 
 
 @attrs.frozen

@@ -33,7 +33,6 @@ class Kind(enum.Enum):
 ORDERED: Final = frozenset(Kind) - {Kind.BOOLEAN, Kind.ARRAY, Kind.RECORD, Kind.OPAQUE}
 """Kinds whose values can be compared by < and >."""
 
-LARGEST: Final = 10**limits.MAX_DIGITS - 1
 _INT64: Final = 1 << 63
 
 

@@ -204,6 +204,10 @@ class Writer:
             (self.field("e"), ("'queued'", "'done'")),
             (self.field("u"), ("'01234567-89AB-cdef-0123-456789abcdef'",)),
             (self.field("day"), ("DATE '2013-01-31'", "date '0001-01-01'")),
+            (self.field("hour", "tick"), ("TIME '12:30'", "TIME '00:00:00.000001'")),
+            (self.field("ts", "tm"), ("TIMESTAMP '2013-10-27 02:30+02:00'", "TIMESTAMP '1970-01-01T00:00Z'")),
+            (self.field("lt"), ("TIMESTAMP '2013-10-27 02:30'",)),
+            (self.field("b"), ("TRUE", "FALSE")),
         )
         items = self.draw(st.lists(st.sampled_from(literals), min_size=1, max_size=3))
         return f"{operand} {word}IN ({', '.join(items)})"

@@ -128,6 +128,8 @@ def test_division_is_of_floats_and_null_where_the_divisor_is_zero() -> None:
     assert value("i / l = 0.5", i=1, l=0) is None
     assert value("d / d_o > 0", d=0.0, d_o=-0.0) is None
     assert value("l / 3 = 3074457345618258602", l=LARGEST) is True
+    assert value("i / 2.5 = 4", i=10) is True
+    assert value("d > 0.1 / 0.1", d=1.5) is True
 
 
 def test_a_remainder_has_the_dividends_sign() -> None:
