@@ -103,11 +103,12 @@ def identity_of(topic: Topic, values: Mapping[str, Any]) -> int:
     return identity_hash(join([str(values[name]) for name in topic.identity]))
 
 
-def raw_table(topic: Topic, events: Sequence[Placed]) -> pa.Table:
-    schema = c.raw_schema(topic)
+def raw_table(topic: Topic, events: Sequence[Placed], fields: pa.RecordBatch | None = None) -> pa.Table:
+    """The rows of events, their fields from Python values or as given."""
+    schema = c.RAW_COLUMNS if fields is not None else c.raw_schema(topic)
     rows = [
         {
-            **({} if at.event.error else at.event.values),
+            **({} if at.event.error or fields is not None else at.event.values),
             c.LOG: at.log,
             c.PARTITION: at.partition,
             c.OFFSET: at.offset,
@@ -124,7 +125,11 @@ def raw_table(topic: Topic, events: Sequence[Placed]) -> pa.Table:
         }
         for at in events
     ]
-    return pa.Table.from_pylist(rows, schema=schema)
+    table = pa.Table.from_pylist(rows, schema=schema)
+    given = [] if fields is None else zip(fields.schema, fields.columns, strict=True)
+    for place, (field, column) in enumerate(given):
+        table = table.add_column(place, field.remove_metadata(), column)
+    return table
 
 
 def bucket_sums(topic: Topic, placed: Sequence[Placed]) -> dict[int, Sum]:
@@ -146,21 +151,23 @@ class Raw:
         self.next: dict[tuple[str, int], int] = {}
         self.placed: list[Placed] = []
 
-    def archive(self, events: Iterable[Event], partition: int = 0, log: str = LOG, gap: int = 0) -> str:
+    def archive(
+        self, events: Iterable[Event], partition: int = 0, log: str = LOG, fields: pa.RecordBatch | None = None
+    ) -> str:
         """Append events as one file and commit it; the file's path below the lake."""
         first = self.next.get((log, partition), 0)
-        placed = [Placed(event, partition, offset, log) for offset, event in enumerate(events, first + gap)]
+        placed = [Placed(event, partition, offset, log) for offset, event in enumerate(events, first)]
         end = placed[-1].offset + 1
-        file = self.write(placed, first, end)
+        file = self.write(placed, first, end, fields)
         table = LakeTable.ensure(self.lake.storage, layout.raw_table(self.topic.name), c.raw_schema(self.topic))
         table.commit([file], progress={f"{log}/{partition}": (first or None, end)})
         self.next[log, partition] = end
         self.placed += placed
         return f"{layout.raw_table(self.topic.name)}/{file.path}"
 
-    def write(self, placed: Sequence[Placed], first: int, end: int) -> NewFile:
+    def write(self, placed: Sequence[Placed], first: int, end: int, fields: pa.RecordBatch | None = None) -> NewFile:
         """Publish a raw file without committing it."""
-        rows = raw_table(self.topic, placed)
+        rows = raw_table(self.topic, placed, fields)
         head = placed[0]
         footer = RawFooter(
             topic=self.topic.name,

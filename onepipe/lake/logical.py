@@ -6,6 +6,7 @@ equals the one that was published.
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -21,7 +22,14 @@ from onepipe.schema.values import Duration, Leaf, kind_of, time_from
 Convert: TypeAlias = Callable[[Any], Any]
 """From the Python value that pyarrow gives of a column's value, which is not None, to the logical value."""
 
+def _utc(moment: dt.datetime) -> dt.datetime:
+    """A moment in UTC with the zone that decoding gives; pyarrow's differs by where in a column it stands."""
+    return moment.replace(tzinfo=dt.UTC)
+
+
 _LEAVES: Final[Mapping[str, Convert]] = {
+    "timestamp-millis": _utc,
+    "timestamp-micros": _utc,
     "time-millis": time_from,
     "time-micros": time_from,
     "decimal": Decimal,
