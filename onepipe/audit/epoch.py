@@ -53,6 +53,13 @@ class WriterEpoch:
         with self._lock:
             tally.settle(sequence, settled)
 
+    def outcomes(self) -> tuple[int, int, int]:
+        """How many records were acknowledged, failed, and have no known outcome, of all topics."""
+        with self._lock:
+            all_ = [tally.outcomes for tallies in self._tallies.values() for tally in tallies]
+        acknowledged, failed, indeterminate = (sum(counts) for counts in zip(*all_, strict=True)) if all_ else (0, 0, 0)
+        return acknowledged, failed, indeterminate
+
     def opening(self, application: str | None) -> dict[str, Any]:
         """The evidence that the epoch begins."""
         return self._evidence({"kind": Kind.OPENED.value, "application": application})

@@ -8,52 +8,25 @@ should be there are made anew from raw by the dedup plan, and compared one by on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import attrs
 import pyarrow as pa
 
+from onepipe.audit.clean_inventory import CleanFile
 from onepipe.audit.digest import signed
 from onepipe.audit.inventory import Inventory, Place, RawFile
 from onepipe.audit.rows import RowFault
 from onepipe.audit.verdict import FAULT_STATES, Hop, HopVerdict, Kind, State, worst
-from onepipe.errors import CorruptFile
 from onepipe.identity import identity_hash
 from onepipe.lake import columns as c
-from onepipe.lake.clean_files import CleanFooter, read_clean_footer
 from onepipe.lake.engine import Engine, numbered_files
-from onepipe.lake.layout import check_content
 from onepipe.lake.plan import ROW, MergePlan, quoted
 from onepipe.lake.raw_footer import Sum
+from onepipe.schema.keys import key_values
 
-if TYPE_CHECKING:
-    from onepipe.lake.storage import Storage
-    from onepipe.lake.table import Snapshot
-
-_READERS: Final = 4
 _FILE_BITS: Final = 40
-_BUCKET: Final = f"(({quoted(c.IDENTITY)} >> 58) & 63)"
 _COMPARING: Final = "comparing the clean table with raw"
-
-
-@attrs.frozen
-class CleanFile:
-    """A file of a clean table.
-
-    Attributes:
-        path: path below the storage's root.
-        uri: where a foreign reader finds it.
-        rows: rows the table says it has.
-        footer: what it says of itself; None where it cannot be read.
-        damage: why it is not what was written, or None.
-    """
-
-    path: str
-    uri: str
-    rows: int
-    footer: CleanFooter | None
-    damage: str | None
 
 
 @attrs.frozen
@@ -90,26 +63,6 @@ class Merged:
     hop: HopVerdict
     faults: tuple[CleanFault, ...]
     rows: int
-
-
-def clean_inventory(storage: Storage, snapshot: Snapshot, root: str) -> tuple[CleanFile, ...]:
-    """Read every file of a clean table once, compare it with the hash in its name, and read its footer."""
-
-    def look(file: Any) -> CleanFile:
-        path = f"{root}/{file.path}"
-        damage, footer = None, None
-        try:
-            check_content(storage, path)
-        except CorruptFile as corrupt:
-            damage = corrupt.message
-        try:
-            footer = read_clean_footer(storage, path)
-        except CorruptFile as corrupt:
-            damage = damage or corrupt.message
-        return CleanFile(path, storage.uri(path), file.rows, footer, damage)
-
-    with ThreadPoolExecutor(_READERS) as readers:
-        return tuple(readers.map(look, snapshot.files))
 
 
 class MergedCheck:
@@ -250,12 +203,13 @@ class MergedCheck:
         """Make the relations `held` (clean rows), `truth` (what raw makes of them) and `correction`."""
         plan = self._plan
         self._load_progress(engine)
-        # the repetitions themselves are left out of `arrived` below, so only what is lost is added here
-        corrections = [(h, s if fault.kind is Kind.LOST else Sum()) for fault, h, s in self._corrections()]
+        # the repetitions themselves are left out of `arrived` below, so only what differs beside them is told here
+        corrections = [(fault, h, s) for fault, h, s in self._corrections() if fault.kind is not Kind.REPEATED]
         engine.register("correction", _correction_table(corrections))
         numbers = [number for number, file in enumerate(readable) if file.uri in compared]
         whole = f"({ROW} >> {_FILE_BITS}) IN ({', '.join(map(str, numbers)) or 'NULL'})"
-        within = f"{_BUCKET} IN ({', '.join(map(str, sorted(buckets))) or 'NULL'})"
+        listed = ", ".join(map(str, sorted(buckets))) or "NULL"
+        within = f"{_bucket(quoted(c.IDENTITY))} IN ({listed})"
         clean = numbered_files([file.uri for file in readable], plan.schema)
         held = f"SELECT *, coalesce({whole}, false) AS whole FROM {clean} WHERE {whole} OR {within}"
         engine.execute(f"CREATE TEMP TABLE held AS {held}", _COMPARING)
@@ -277,9 +231,17 @@ class MergedCheck:
         engine.execute(f"CREATE TEMP TABLE several AS {plan.repeated('contribution')}", _COMPARING)
         engine.execute(f"CREATE TEMP TABLE folded AS {plan.folded('contribution', 'several')}", _COMPARING)
         engine.execute(f"CREATE TEMP TABLE truth AS {plan.merged('contribution', 'several', 'folded')}", _COMPARING)
+        wanted = f"SELECT identity FROM correction WHERE {_bucket('identity')} IN ({listed}) AND n > 0"
+        wanted = f"SELECT {c.IDENTITY} AS identity FROM truth UNION SELECT {c.IDENTITY} FROM held UNION {wanted}"
+        engine.execute(f"CREATE TEMP TABLE wanted AS {wanted}", _COMPARING)
 
     def _disagreements(self) -> str:
-        """Identities whose clean rows are not as they should be: how, where, and in which file."""
+        """Identities whose clean rows are not as they should be: how, where, and in which file.
+
+        Where raw differs from what had been merged, `truth` may stand for another arrival than the clean row does:
+        then the clean row's own position counts, and its values can be compared only if it stands for the same arrival,
+        one that raw still holds as it was.
+        """
         plan = self._plan
         identity = ", ".join(f"coalesce(t.{quoted(n)}, h.{quoted(n)}) AS {quoted(n)}" for n in plan.topic.identity)
         shown = [name for name in plan.schema.names if name not in _SUMS]
@@ -291,47 +253,65 @@ class MergedCheck:
                 SELECT {c.IDENTITY}, {c.ARRIVALS} AS n, {c.SUM_HI} AS hi, {c.SUM_LO} AS lo FROM truth
                 UNION ALL SELECT identity, n, hi, lo FROM correction SEMI JOIN wanted USING (identity)
             ) GROUP BY ALL"""
+        same = " AND ".join(f"h.{column} = t.{column}" for column in _WINNER)
+        altered = f"(x.part, x.pos) = (t.{c.PARTITION}, t.{c.OFFSET}) AND x.log = t.{c.LOG}"
+        told = "true" if plan.states else f"NOT ({same}) OR (x.altered AND {altered})"
+        blurred = f"SELECT 1 FROM correction x WHERE x.identity = w.identity AND ({told})"
+        corrected = "w.identity IN (SELECT identity FROM correction)"
         found = f"""
             SELECT {c.IDENTITY}, count(*) AS copies, sum({c.ARRIVALS}) AS n, sum({c.SUM_HI}) AS hi,
                    sum({c.SUM_LO}) AS lo, bool_or(whole) AS whole, max({ROW}) AS {ROW}
             FROM held GROUP BY ALL"""
         wrapped = f"% {1 << 64}"
         return f"""
-            WITH wanted AS (
-                SELECT {c.IDENTITY} AS identity FROM truth UNION SELECT {c.IDENTITY} FROM held
-            ),
-            expected AS ({expected}), found AS ({found}),
+            WITH expected AS ({expected}), found AS ({found}),
             compared AS (
-                SELECT coalesce(f.copies, 0) AS copies, {identity},
-                       t.{c.PARTITION} AS part, t.{c.OFFSET} AS pos, f.{ROW}::BIGINT AS row,
+                SELECT w.identity AS hash, coalesce(f.copies, 0) AS copies, {identity},
+                       CASE WHEN {corrected} THEN coalesce(h.{c.PARTITION}, t.{c.PARTITION}) ELSE t.{c.PARTITION} END
+                           AS part,
+                       CASE WHEN {corrected} THEN coalesce(h.{c.OFFSET}, t.{c.OFFSET}) ELSE t.{c.OFFSET} END AS pos,
+                       f.{ROW}::BIGINT AS row,
                        (SELECT count(*) FROM truth o WHERE o.{c.IDENTITY} = w.identity) AS wanted_rows,
                        (f.n IS DISTINCT FROM e.n OR (f.hi - e.hi) {wrapped} <> 0 OR (f.lo - e.lo) {wrapped} <> 0)
                            AS unbalanced,
-                       CASE WHEN f.whole AND x.identity IS NULL AND t.{c.IDENTITY} IS NOT NULL
+                       CASE WHEN f.whole AND t.{c.IDENTITY} IS NOT NULL AND NOT EXISTS ({blurred})
                             THEN concat_ws(', ', {differing}) ELSE '' END AS differing
                 FROM wanted w
                 LEFT JOIN expected e ON e.{c.IDENTITY} = w.identity
                 LEFT JOIN found f ON f.{c.IDENTITY} = w.identity
                 LEFT JOIN truth t ON t.{c.IDENTITY} = w.identity
                 LEFT JOIN held h ON h.{c.IDENTITY} = w.identity AND h.{ROW} = f.{ROW}
-                LEFT JOIN (SELECT DISTINCT identity FROM correction) x ON x.identity = w.identity
             )
             SELECT * FROM compared WHERE unbalanced OR differing <> '' ORDER BY part, pos"""
 
     def _fault(self, row: Mapping[str, Any], readable: Sequence[CleanFile]) -> CleanFault:
-        identity = {name: row[name] for name in self._plan.topic.identity}
+        lost_wholly = row["copies"] == row["wanted_rows"] == 0
+        read = self._lost_identity(row["hash"]) if lost_wholly else row
+        identity = {name: read[name] for name in self._plan.topic.identity}
         file = None if row["row"] is None else readable[row["row"] >> _FILE_BITS].path
         if row["copies"] == 0:
             kind, detail = Kind.LOST, "no row stands for what arrived"
-        elif row["copies"] > row["wanted_rows"]:
+        elif row["copies"] > max(1, row["wanted_rows"]):
             kind, detail = Kind.REPEATED, f"{row['copies']} rows stand for one identity"
         else:
             names = row["differing"]
             kind, detail = Kind.ALTERED, f"{names} differ from raw" if names else "it does not stand for what arrived"
         return CleanFault(kind, identity, row["part"], row["pos"], file, detail)
 
+    def _lost_identity(self, number: int) -> Mapping[str, Any]:
+        """The identity of a clean row that is lost with all its raw rows, by the key of one of these."""
+        topic = self._plan.topic
+        keys = (fault.key for fault, hashed, _ in self._corrections() if hashed == number and fault.key is not None)
+        return dict(zip(topic.identity, key_values(topic.schema, topic.identity, next(keys)), strict=True))
+
 
 _SUMS: Final = frozenset({c.ARRIVALS, c.SUM_HI, c.SUM_LO})
+_WINNER: Final = (c.LOG, c.PARTITION, c.OFFSET, c.DIGEST_HI, c.DIGEST_LO)
+
+
+def _bucket(identity: str) -> str:
+    """The bucket of an identity hash, in SQL."""
+    return f"(({identity} >> 58) & 63)"
 
 
 def _same_rows(excluded: Sequence[int]) -> str:
@@ -348,7 +328,8 @@ def _add_all(sums: dict[int, Sum], more: Mapping[int, Sum]) -> None:
 
 def _sums(engine: Engine, relation: str, rows: str, hi: str, lo: str) -> dict[int, Sum]:
     """By bucket of a relation's identity hash, the sums of three expressions."""
-    sql = f"SELECT {_BUCKET} AS b, sum({rows}) AS n, sum({hi}) AS hi, sum({lo}) AS lo FROM ({relation}) GROUP BY b"
+    bucket = _bucket(quoted(c.IDENTITY))
+    sql = f"SELECT {bucket} AS b, sum({rows}) AS n, sum({hi}) AS hi, sum({lo}) AS lo FROM ({relation}) GROUP BY b"
     columns = ", ".join(f"{name}::VARCHAR AS {name}" for name in ("n", "hi", "lo"))
     found = engine.table(f"SELECT b, {columns} FROM ({sql})", _COMPARING).to_pylist()
     return {row["b"]: Sum(int(row["n"]), signed(int(row["hi"])), signed(int(row["lo"]))) for row in found}
@@ -364,12 +345,16 @@ def _progress_table(progress: Mapping[Place, int]) -> pa.Table:
     )
 
 
-def _correction_table(rows: Sequence[tuple[int, Sum]]) -> pa.Table:
+def _correction_table(rows: Sequence[tuple[RowFault, int, Sum]]) -> pa.Table:
     return pa.table(
         {
-            "identity": pa.array([identity for identity, _ in rows], pa.int64()),
-            "n": pa.array([sum_.rows for _, sum_ in rows], pa.int64()),
-            "hi": pa.array([sum_.hi for _, sum_ in rows], pa.int64()),
-            "lo": pa.array([sum_.lo for _, sum_ in rows], pa.int64()),
+            "identity": pa.array([identity for _, identity, _ in rows], pa.int64()),
+            "n": pa.array([sum_.rows for _, _, sum_ in rows], pa.int64()),
+            "hi": pa.array([sum_.hi for _, _, sum_ in rows], pa.int64()),
+            "lo": pa.array([sum_.lo for _, _, sum_ in rows], pa.int64()),
+            "altered": pa.array([fault.kind is Kind.ALTERED for fault, _, _ in rows], pa.bool_()),
+            "log": pa.array([fault.log for fault, _, _ in rows], pa.string()),
+            "part": pa.array([fault.partition for fault, _, _ in rows], pa.int32()),
+            "pos": pa.array([fault.offset for fault, _, _ in rows], pa.int64()),
         }
     )

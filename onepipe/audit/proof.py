@@ -19,7 +19,6 @@ from onepipe.lake import columns as c
 from onepipe.lake.raw_headers import message_headers
 from onepipe.lake.raw_rows import RowReader
 from onepipe.schema.model import Schema
-from onepipe.transport import Message
 
 if TYPE_CHECKING:
     from onepipe.audit.inventory import RawFile
@@ -78,10 +77,9 @@ def _contradictions(file: RawFile, topic: Topic, schemas: Mapping[int, Any]) -> 
     wrong: dict[int, str] = {}
     first = 0
     for batch in _batches(file):
-        messages = list(_messages(topic.name, file.partition, batch))
-        made = reader.read(messages).table if messages else None
-        for name in batch.schema.names if made is not None else ():
-            if made is not None and name in made.schema.names:
+        made = _read(reader, batch)
+        for name in batch.schema.names:
+            if name in made.schema.names:
                 for row in _differing(batch.column(name), made.column(name).combine_chunks()):
                     wrong[first + row] = _how(name)
         first += batch.num_rows
@@ -90,23 +88,24 @@ def _contradictions(file: RawFile, topic: Topic, schemas: Mapping[int, Any]) -> 
 
 def _batches(file: RawFile) -> Iterator[pa.RecordBatch]:
     try:
-        yield from pq.ParquetFile(file.uri).iter_batches(_BATCH)
+        batches = pq.ParquetFile(file.uri).iter_batches(_BATCH)
+        yield from (batch for batch in batches if batch.num_rows)
     except (pa.ArrowException, OSError) as error:
         raise CorruptFile(f"{file.path} cannot be read as Parquet") from error
 
 
-def _messages(topic: str, partition: int, batch: pa.RecordBatch) -> Iterator[Message]:
-    """The messages that rows hold."""
-    offsets = batch.column(c.OFFSET).to_pylist()
-    times = batch.column(c.TIMESTAMP).cast(pa.int64()).to_pylist()
-    keys = batch.column(c.KEY).to_pylist()
-    values = batch.column(c.BODY).to_pylist()
-    audit = [batch.column(name).to_pylist() for name in (c.HEADERS, c.EPOCH, c.SEQUENCE, c.EXPECTED, c.DIGEST_HI)]
-    for row, (offset, time, key, value) in enumerate(zip(offsets, times, keys, values, strict=True)):
-        others, epoch, sequence, expected, digest_hi = (column[row] for column in audit)
-        own = tuple((header["name"], header["value"]) for header in others or ())
-        headers = message_headers(own, epoch, sequence, digest_hi if expected is None else expected)
-        yield Message(topic, partition, offset, time // _MILLISECOND, key, value, headers)
+def _read(reader: RowReader, batch: pa.RecordBatch) -> pa.Table:
+    """The rows that the messages of a batch's rows give."""
+    milliseconds = batch.column(c.TIMESTAMP).cast(pa.int64()).to_numpy(zero_copy_only=False) // _MILLISECOND
+    rows = reader.read_columns(
+        batch.column(c.PARTITION).to_pylist(),
+        batch.column(c.OFFSET).to_pylist(),
+        milliseconds.tolist(),
+        batch.column(c.KEY).to_pylist(),
+        batch.column(c.BODY).to_pylist(),
+        message_headers(batch),
+    )
+    return rows.table
 
 
 def _differing(held: pa.Array, made: pa.Array) -> list[int]:

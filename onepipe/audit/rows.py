@@ -175,18 +175,21 @@ def _audited(files: Sequence[RawFile]) -> str:
 
 _READ: Final = pa.schema([c.RAW_COLUMNS.field(name) for name in (*(name for name, _ in _SELECTED), c.TIMESTAMP)])
 
-# A copy of a record is a second row of one writer's sequence. The first one, by offset, is the record itself; of two at
-# one offset, the one that is told by its body to be whole.
+# A copy of a record is a row of its writer's sequence beside the record itself: that is the one where the manifest says
+# it was stored, or the first by offset; of two at one offset, the one that is told by its body to be whole.
 _REPEATED: Final = f"""
-    SELECT log, part, pos, epoch, seq, coalesce(m.key, a.key) AS key, row, a.hi AS hi, a.lo AS lo, hour,
-           first_pos, false AS checked, 'first seen at offset ' || first_pos AS detail
+    SELECT log, part, pos, epoch, seq, coalesce(m_key, key) AS key, row, hi, lo, hour,
+           first_pos, false AS checked,
+           CASE WHEN pos = first_pos THEN 'a second row of this offset' ELSE 'a copy of offset ' || first_pos END
+           AS detail
     FROM (
-        SELECT *, row_number() OVER same AS copy, first_value(pos) OVER same AS first_pos
-        FROM (SELECT * FROM audited WHERE epoch IS NOT NULL) LEFT JOIN (SELECT row, detail FROM damaged) USING (row)
-        WINDOW same AS (PARTITION BY {_SEQUENCE} ORDER BY pos, detail IS NOT NULL, row)
-    ) a
-    LEFT JOIN (SELECT {_SEQUENCE}, key FROM manifest) m USING ({_SEQUENCE})
-    WHERE copy > 1
+        SELECT *, row_number() OVER same AS copy, coalesce(m_pos, first_value(pos) OVER same) AS first_pos
+        FROM (SELECT * FROM audited WHERE epoch IS NOT NULL)
+        LEFT JOIN (SELECT row, detail FROM damaged) USING (row)
+        LEFT JOIN (SELECT {_SEQUENCE}, pos AS m_pos, key AS m_key FROM manifest) USING ({_SEQUENCE})
+        WINDOW same AS (PARTITION BY {_SEQUENCE} ORDER BY pos IS DISTINCT FROM m_pos, pos, detail IS NOT NULL, row)
+    )
+    WHERE copy > 1 OR pos <> m_pos
 """
 
 _ALTERED: Final = f"""
@@ -199,12 +202,15 @@ _ALTERED: Final = f"""
     WHERE a.expected IS NOT NULL OR d.detail IS NOT NULL OR (m.hi IS NOT NULL AND (m.hi, m.lo) <> (a.hi, a.lo))
 """
 
-# A sequence that no row has is lost, unless its writer knows that it failed, or it lies beyond what was archived: by
-# its offset where a manifest tells it, else by the rows of the same writer around it.
+# A sequence that no row has (where a manifest tells its offset, no row there) is lost, unless its writer knows that it
+# failed, or it lies beyond what was archived: by that offset, else by the rows of the same writer around it.
 _MISSING: Final = f"""
     WITH promised AS (SELECT {_STREAM}, last_offset, unnest(range(sequence_end)) AS seq FROM vouched),
+    held AS (
+        SELECT {_SEQUENCE} FROM audited a LEFT JOIN manifest m USING ({_SEQUENCE}) WHERE m.pos IS NULL OR m.pos = a.pos
+    ),
     absent AS (
-        SELECT p.* FROM promised p ANTI JOIN audited a USING ({_SEQUENCE})
+        SELECT p.* FROM promised p ANTI JOIN held USING ({_SEQUENCE})
         WHERE NOT EXISTS (
             SELECT 1 FROM excused x WHERE (x.log, x.part, x.epoch) = (p.log, p.part, p.epoch)
             AND p.seq BETWEEN x.first AND x.last

@@ -64,6 +64,14 @@ class Tally:
         """Entries the next tally's manifest will have."""
         return len(self._manifest)
 
+    @property
+    def outcomes(self) -> tuple[int, int, int]:
+        """How many records were acknowledged, failed, and have no known outcome; apart from those ahead of a gap."""
+        failed, indeterminate = (
+            sum(end - first for first, end in found) for found in (self._failed, self._indeterminate)
+        )
+        return self._acknowledged, failed, indeterminate
+
     def settle(self, sequence: int, settled: Settled) -> None:
         """Note what became of a record; called once for each sequence, in any order."""
         if sequence != self.sequence_end:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import pyarrow as pa
 
+from onepipe.audit.clean_inventory import clean_inventory
 from onepipe.audit.evidence import AUDIT_TOPIC, EVIDENCE
 from onepipe.audit.inventory import Inventory, Place, RawFile, schema_documents, take_inventory
 from onepipe.audit.ledger import Ledger
-from onepipe.audit.merged import CleanFault, MergedCheck, clean_inventory
+from onepipe.audit.merged import CleanFault, MergedCheck
 from onepipe.audit.produced import Opening, Produced, check_produced
 from onepipe.audit.proof import contradictions
 from onepipe.audit.rows import RowFault

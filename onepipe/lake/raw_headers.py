@@ -14,9 +14,10 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from onepipe.audit.header import AUDIT_HEADER, HEADER_VERSION, pack
-from onepipe.lake.columns import HEADERS_TYPE
+from onepipe.audit.header import AUDIT_HEADER, HEADER_VERSION
+from onepipe.lake.columns import DIGEST_HI, EPOCH, EXPECTED, HEADERS, HEADERS_TYPE, SEQUENCE
 from onepipe.lake.raw_footer import Bools, Int64s
 from onepipe.transport import Headers
 
@@ -92,18 +93,31 @@ def header_array(headers: Sequence[Headers], audit: AuditColumns) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), pairs, type=HEADERS_TYPE)
 
 
-def message_headers(headers: Headers, epoch: bytes | None, sequence: int | None, check: int | None) -> Headers:
-    """The headers of a raw row's message as they came.
+def message_headers(rows: pa.RecordBatch | pa.Table) -> list[Headers]:
+    """The headers of raw rows' messages, as they came.
 
     Args:
-        headers: the row's `_op_headers`.
-        epoch: its `_op_epoch`; None where it has no audit header.
-        sequence: its `_op_sequence`.
-        check: its `_op_expected` where that is not null, else its `_op_digest_hi`.
+        rows: with the columns HEADERS, EPOCH, SEQUENCE, EXPECTED and DIGEST_HI of a raw table.
     """
-    if epoch is None or sequence is None or check is None:
-        return headers
-    return ((AUDIT_HEADER, pack(epoch, sequence, check)), *headers)
+    others = _others(rows.column(HEADERS))
+    epoch = rows.column(EPOCH)
+    present = epoch.is_valid().to_numpy(zero_copy_only=False)
+    packed = np.zeros(int(present.sum()), _PACKED)
+    packed["version"] = HEADER_VERSION
+    packed["epoch"] = np.frombuffer(b"".join(epoch.drop_null().to_pylist()), np.uint8).reshape(-1, 16)
+    packed["sequence"] = rows.column(SEQUENCE).drop_null().to_numpy()
+    checks = pc.coalesce(rows.column(EXPECTED), rows.column(DIGEST_HI))
+    packed["check"] = checks.filter(pa.array(present)).to_numpy()
+    data, size = packed.tobytes(), _PACKED.itemsize
+    own = iter([((AUDIT_HEADER, data[start : start + size]),) for start in range(0, len(data), size)])
+    return [(*next(own), *rest) if has else rest for has, rest in zip(present.tolist(), others, strict=True)]
+
+
+def _others(column: pa.Array | pa.ChunkedArray) -> list[Headers]:
+    """The headers a column of HEADERS_TYPE holds; most rows have none."""
+    if pc.max(pc.list_value_length(column)).as_py() in (0, None):
+        return [()] * len(column)
+    return [tuple((header["name"], header["value"]) for header in row or ()) for row in column.to_pylist()]
 
 
 def epoch_array(audit: AuditColumns) -> pa.Array:

@@ -21,7 +21,7 @@ from onepipe.lake.raw_records import RecordReader
 from onepipe.lake.raw_values import NO_SCHEMA, ValueBatch
 from onepipe.registry.port import SchemaSource
 from onepipe.topic import Topic
-from onepipe.transport import Message
+from onepipe.transport import Headers, Message
 
 _MILLIS: Final = (-62_135_596_800_000, 253_402_300_799_999)
 """Milliseconds from 1970 of the first and last moment of the years 1 to 9999."""
@@ -98,8 +98,20 @@ class RowReader:
         Raises:
             RegistryUnavailable: the registry cannot be asked about a schema id.
         """
-        count = len(messages)
         _, partitions, offsets, times, keys, values, headers = zip(*messages, strict=True)
+        return self.read_columns(partitions, offsets, times, keys, values, headers)
+
+    def read_columns(
+        self,
+        partitions: Sequence[int],
+        offsets: Sequence[int],
+        times: Sequence[int],
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[Headers],
+    ) -> RawRows:
+        """The rows of messages given as columns of one length; as `read`."""
+        count = len(offsets)
         audit = read_audit(headers)
         batch = ValueBatch(keys, values, headers, audit.others)
         self._records.read(batch)

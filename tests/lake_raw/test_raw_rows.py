@@ -4,6 +4,7 @@ import datetime as dt
 from decimal import Decimal
 from uuid import UUID
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,9 +14,10 @@ from onepipe.audit.digest import UNDECODABLE_SEED, delete_digest, digest
 from onepipe.audit.header import AUDIT_HEADER, DELETE_HEADER, pack
 from onepipe.errors import RegistryUnavailable
 from onepipe.identity import identity_hash
+from onepipe.lake import columns as c
 from onepipe.lake.columns import raw_schema
 from onepipe.lake.raw_footer import Tally
-from onepipe.lake.raw_headers import header_array, message_headers, read_audit
+from onepipe.lake.raw_headers import epoch_array, header_array, message_headers, read_audit, spread
 from onepipe.lake.raw_rows import RowReader
 from onepipe.registry import open_registry
 from onepipe.schema.framing import VALUE_HEADER
@@ -240,13 +242,16 @@ SOUND = st.builds(
 @given(st.lists(st.lists(HEADER | SOUND, max_size=4).map(tuple), min_size=1, max_size=10))
 def test_headers_come_back_byte_for_byte(headers):
     audit = read_audit(headers)
-    kept = header_array(headers, audit).to_pylist()
-    audited = dict(zip(audit.rows.tolist(), zip(audit.epochs, audit.sequences, audit.checks, strict=True), strict=True))
-    for row, original in enumerate(headers):
-        rest = tuple((pair["name"], pair["value"]) for pair in kept[row])
-        epoch, sequence, check = audited.get(row, (None, None, None))
-        packed = (None, None, None) if epoch is None else (epoch.tobytes(), int(sequence), int(check))
-        assert message_headers(rest, *packed) == original
+    rows = pa.table(
+        {
+            c.HEADERS: header_array(headers, audit),
+            c.EPOCH: epoch_array(audit),
+            c.SEQUENCE: spread(audit.sequences, audit),
+            c.EXPECTED: spread(audit.checks, audit),
+            c.DIGEST_HI: pa.array([0] * len(headers)),
+        }
+    )
+    assert message_headers(rows) == headers
 
 
 def test_values_of_a_delete_are_those_of_a_record(registry):
