@@ -7,74 +7,19 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from audited_world import T0, World, hops, trips
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import onepipe as op
 from onepipe.audit.evidence import AUDIT_TOPIC
 from onepipe.audit.verdict import Hop, Kind, State
 from onepipe.audit.verify import verify
-from onepipe.demo.tampering import Tampered, tamper_with_clean, tamper_with_log, tamper_with_raw
 from onepipe.errors import ConfigurationError, DeliveryError
 from onepipe.lake import open_lake
 from onepipe.partitioner import partition_for
 
-T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 HOURS_LATER = T0 + dt.timedelta(days=3650)
 NAMED = ("named", "counted")
-
-
-def declare(audit: str) -> type:
-    @op.record(topic="Trips", merge=op.latest("version"), event_time="day", audit=audit)
-    class Trip:
-        id: int = op.field(identity=True)
-        version: int
-        day: dt.datetime
-        distance: int = 0
-
-    return Trip
-
-
-def trips(cls: type, count: int, identities: int = 40) -> list:
-    return [
-        cls(id=n % identities, version=n // identities, day=T0 + dt.timedelta(days=n % 3), distance=n)
-        for n in range(count)
-    ]
-
-
-class World:
-    """A pipeline over a lake in a folder, whose topic's files can be tampered with."""
-
-    def __init__(self, folder: Path, audit: str = "named", partitions: int = 2) -> None:
-        self.folder = folder
-        self.cls = declare(audit)
-        self.topic = op.topic_of(self.cls)
-        self.pipe = op.connect("memory://", lake=folder, partitions=partitions)
-
-    def publish(self, count: int = 200) -> None:
-        with self.pipe.producer() as producer:
-            for number, trip in enumerate(trips(self.cls, count)):
-                producer.publish(trip, timestamp=1_767_225_600_000 + number * 60_000)
-
-    def lake_it(self) -> None:
-        self.pipe.archive(self.cls)
-        self.pipe.dedup(self.cls)
-
-    def verify(self, level: str = "proved") -> op.Verdict:
-        return self.pipe.verify(self.cls, level=level)
-
-    def tamper(self, log=(), raw=(), clean=(), seed: int = 1) -> list[Tampered]:
-        """Tamper with the log before archiving, with the files after dedup."""
-        done = []
-        if log:
-            done += tamper_with_log(self.pipe.transport, self.pipe.transport.faults, self.topic, log, seed)
-        self.lake_it()
-        done += tamper_with_raw(self.folder / "raw" / "Trips", self.topic, raw, seed)
-        return done + tamper_with_clean(self.folder / "clean" / "Trips", self.topic, clean, seed)
-
-
-def hops(verdict: op.Verdict) -> dict[str, str]:
-    return {hop.hop.value: hop.state.value for hop in verdict.hops}
 
 
 @pytest.fixture
