@@ -77,7 +77,7 @@ def _run(lines: Sequence[str]) -> str:
     printed = ""
     for line in lines:
         command, *arguments = line.split()
-        done = subprocess.run(  # noqa: S603 - the pages are ours
+        done = subprocess.run(
             [*words[command], *arguments], capture_output=True, env=environment, encoding="utf-8", check=False
         )
         assert not done.stderr, f"{line}: {done.stderr}"
