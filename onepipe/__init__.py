@@ -19,7 +19,9 @@ The names below are loaded when they are first used, so that importing the packa
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from onepipe.binding import record_class
     from onepipe.checks import col, lit
     from onepipe.consumer import Consumer, Received
+    from onepipe.deletion import Deletion
     from onepipe.hookspecs import hookimpl
     from onepipe.lake.read import Table
     from onepipe.merge import MergePolicy, first, latest, latest_non_null, maximum, minimum, union
@@ -48,6 +51,7 @@ _HOMES = {
     "onepipe.binding": ("record_class",),
     "onepipe.checks": ("col", "lit"),
     "onepipe.consumer": ("Consumer", "Received"),
+    "onepipe.deletion": ("Deletion",),
     "onepipe.hookspecs": ("hookimpl",),
     "onepipe.lake.read": ("Table",),
     "onepipe.merge": ("MergePolicy", "first", "latest", "latest_non_null", "maximum", "minimum", "union"),
@@ -68,6 +72,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Consumer",
+    "Deletion",
     "Duration",
     "Finding",
     "MergePolicy",
@@ -127,3 +132,14 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """The public names."""
     return __all__
+
+
+class _Package(ModuleType):
+    """This package, in which importing the submodule `record` does not hide the public name `record`."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and _HOME.get(name, "onepipe") != "onepipe"):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
