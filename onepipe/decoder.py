@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onepipe.audit.header import DELETE_HEADER
-from onepipe.deletion import deletion_schema_id, read_deletion
+from onepipe.deletion import Deletion, deletion_schema_id, read_deletion
 from onepipe.errors import DecodeError, OnepipeError
 from onepipe.schema.decode import compile_decoder
 from onepipe.schema.framing import read_frame
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from onepipe.registry.port import Registry
     from onepipe.schema.model import Schema
     from onepipe.topic import Topic
+    from onepipe.topics import Readable
     from onepipe.transport import Message
 
 Decode = Callable[[bytes, int], Any]
@@ -87,3 +88,18 @@ class MessageDecoder:
         topic = self._topic or self._registry.topic(message.topic)
         deletion = read_deletion(topic, message.key, header)
         return Decoded(dict(deletion.fields), True, deletion_schema_id(header))
+
+
+def record_decoder(registry: Registry, readable: Readable) -> Callable[[Message], Any]:
+    """A function from a message of a topic to its record, as its reader sees it, or to the `Deletion` it is.
+
+    It raises as `MessageDecoder.decode` does.
+    """
+    topic = readable.topic
+    decoder = MessageDecoder(registry, topic, reader=topic.schema, classes=readable.classes)
+
+    def decode(message: Message) -> Any:
+        value, deleted, schema_id = decoder.decode(message)
+        return Deletion(schema_id, value) if deleted else value
+
+    return decode

@@ -189,14 +189,20 @@ def register_field_merge(merge: FieldMerge) -> None:
 
 
 def field_merge(name: str) -> FieldMerge:
-    """The policy of that name.
+    """The policy of that name; plugins are loaded where it is not known yet.
 
     Raises:
         DeclarationError: there is none; says the nearest match.
     """
     merge = _BUILT_IN.get(name) or _registered.get(name)
     if merge is None:
-        known = [*POSITIONAL, *_BUILT_IN, *_registered]
-        remedy = "a plugin may bring it: is it installed?"
-        raise DeclarationError(f"there is no merge policy {name!r}{nearest(name, known)}", remedy=remedy)
+        from onepipe.plugins import default_plugins  # loaded only where there is something to look for
+
+        installed = default_plugins().field_merges()
+        merge = installed.get(name)
+        if merge is None:
+            known = [*POSITIONAL, *_BUILT_IN, *_registered, *installed]
+            remedy = "a plugin may bring it: is it installed?"
+            raise DeclarationError(f"there is no merge policy {name!r}{nearest(name, known)}", remedy=remedy)
+        register_field_merge(merge)
     return merge

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Callable, Collection, Mapping
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
+
+import attrs
 
 from onepipe.audit.evidence import EVIDENCE
 from onepipe.consumer import Consumer, OnUndecodable, Until
+from onepipe.decoder import record_decoder
 from onepipe.errors import ClosedError, ConfigurationError
-from onepipe.plugins import open_transport
+from onepipe.observe.events import DedupCommitted, Event, Observers, Verified
+from onepipe.plugins import Plugins, default_plugins
 from onepipe.producer import OnInvalid, Producer, wall_clock
 from onepipe.registry import open_registry
 from onepipe.topics import DEFAULT_PARTITIONS, Topics
 from onepipe.transport import Start, Transport
+from onepipe.url import Url
 
 if TYPE_CHECKING:
+    from typing_extensions import TypedDict, Unpack
+
     from onepipe.audit.verdict import Verdict
     from onepipe.audit.verify import Level
     from onepipe.lake import Lake
@@ -24,8 +34,19 @@ if TYPE_CHECKING:
     from onepipe.lake.dedup import DedupReport
     from onepipe.lake.read import Table
     from onepipe.registry.port import Registry
+    from onepipe.sink import OnUndecodable as PutAside
+    from onepipe.sink import ProgressStore, Sink
     from onepipe.topic import Topic
     from onepipe.topics import Opened
+
+    class _SinkOptions(TypedDict, total=False):
+        name: str | None
+        settings: Mapping[str, Any] | None
+        until: Until
+        stop: threading.Event | None
+        max_batch: int
+        on_undecodable: PutAside | None
+
 
 T = TypeVar("T")
 
@@ -53,6 +74,7 @@ class Pipeline:
         partitions: int = DEFAULT_PARTITIONS,
         application: str | None = None,
         clock: Callable[[], int] = wall_clock,
+        plugins: Plugins | None = None,
     ) -> None:
         """Put a pipeline together; `connect` does it from URLs.
 
@@ -63,6 +85,7 @@ class Pipeline:
             partitions: how many partitions a new topic gets.
             application: what the application calls itself, kept in the audit.
             clock: milliseconds since 1970, for messages and evidence.
+            plugins: where sinks by name and observers come from; those of the process where None.
         """
         self.transport = transport
         self.registry = registry
@@ -71,6 +94,7 @@ class Pipeline:
         self._lake: Lake | None = None
         self._application = application
         self._clock = clock
+        self._plugins = plugins or default_plugins()
         self._closed = False
 
     @property
@@ -131,6 +155,7 @@ class Pipeline:
             max_block=max_block,
             tally_every=tally_every,
             clock=self._clock,
+            observer=self._tell,
         )
 
     @overload
@@ -193,6 +218,85 @@ class Pipeline:
             auto_commit=auto_commit,
         )
 
+    @overload
+    def sink(self, what: type[T], sink: Sink[T] | str, **options: Unpack[_SinkOptions]) -> dict[int, int]: ...
+
+    @overload
+    def sink(
+        self, what: Topic | str, sink: Sink[dict[str, Any]] | str, **options: Unpack[_SinkOptions]
+    ) -> dict[int, int]: ...
+
+    def sink(
+        self,
+        what: type | Topic | str,
+        sink: Sink[Any] | str,
+        *,
+        name: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        until: Until = "end",
+        stop: threading.Event | None = None,
+        max_batch: int = 10_000,
+        on_undecodable: PutAside | None = None,
+    ) -> dict[int, int]:
+        """Bring a sink up to date with a topic: each record after its progress, in offset order by partition.
+
+        A transactional sink gets each record exactly once. Of any other the lake keeps the progress, and it may get a
+        record again after a kill. Run it again, or in two processes at once: each goes on from the stored progress.
+
+        Args:
+            what: a record class (records come as its instances), a topic or a name (records come as dicts).
+            sink: the sink, or the name of a plugin's.
+            name: what its progress is kept under in the lake; needed where the sink keeps none itself. Another name
+                begins at the log's start.
+            settings: keyword arguments for the plugin's sink.
+            until: "end" returns at the present end of the log; "stopped" goes on with what arrives.
+            stop: set it to end a run that goes on until stopped; its last batch is stored.
+            max_batch: most messages to hold at a time.
+            on_undecodable: puts a message aside durably that cannot be decoded; None raises.
+
+        Returns:
+            By partition, the offset after the last one stored.
+
+        Raises:
+            PluginError: no plugin has such a sink; says the nearest match.
+            ConfigurationError: the sink keeps no progress, and `name` or the lake is missing.
+            DecodeError: a message cannot be decoded; nothing of its batch was written.
+            PositionLost: retention took messages the sink does not have yet.
+        """
+        from onepipe.sink import TransactionalSink, feed
+
+        if until == "end" and stop is not None:
+            raise ConfigurationError("a run to the end is not stopped", remedy="until='stopped', or leave out stop")
+        self._check_open()
+        if isinstance(sink, str):
+            sink = self._plugins.sink(sink, settings)
+        elif settings:
+            raise ConfigurationError("settings are for a plugin's sink by its name, not for an instance")
+        readable = self._topics.open_to_read(what)
+        own = isinstance(sink, TransactionalSink)
+        return feed(
+            sink,
+            readable.topic,
+            self.transport,
+            record_decoder(self.registry, readable),
+            progress=None if own else self._sink_progress(sink, name, readable.topic.name),
+            max_batch=max_batch,
+            on_undecodable=on_undecodable,
+            stop=None if until == "end" else stop or threading.Event(),
+        )
+
+    def _sink_progress(self, sink: Sink[Any], name: str | None, topic: str) -> ProgressStore:
+        if name is None:
+            raise ConfigurationError(
+                f"{type(sink).__name__} has no method 'progress', and no name to keep its progress under",
+                topic=topic,
+                remedy="pipe.sink(…, name='…')",
+            )
+        lake = self.lake
+        from onepipe.lake.progress import LakeProgress
+
+        return LakeProgress(lake.storage, name, topic)
+
     def archive(self, what: type | Topic | str, **limits: Any) -> ArchiveReport:
         """Archive a topic into the raw table, up to the present end of the log, and the evidence about it.
 
@@ -208,6 +312,7 @@ class Pipeline:
         from onepipe.lake.archive import archive
 
         opened, evidence = self._open(what), self._open(EVIDENCE)
+        limits = {"observer": self._tell, **limits}
         report = archive(opened.topic, self.transport, self.lake, self.registry, **limits)
         if opened.topic.name != EVIDENCE.name:
             archive(evidence.topic, self.transport, self.lake, self.registry, **limits)
@@ -223,7 +328,11 @@ class Pipeline:
         """
         from onepipe.lake.dedup import dedup
 
-        return dedup(self.lake, self._topics.resolve(what), rebuild=rebuild, **limits)
+        report = dedup(self.lake, self._topics.resolve(what), rebuild=rebuild, **limits)
+        if report.version is not None and (report.read or report.rebuilt):
+            told = attrs.asdict(report)
+            self._tell(DedupCommitted(**{field.name: told[field.name] for field in attrs.fields(DedupCommitted)}))
+        return report
 
     def verify(self, what: type | Topic | str, *, level: Level = "proved") -> Verdict:
         """Compare, hop by hop, what was published, archived and merged, and name each record that differs.
@@ -232,7 +341,13 @@ class Pipeline:
         """
         from onepipe.audit.verify import verify
 
-        return verify(self.lake, self._topics.resolve(what), level=level, now=self._now())
+        started = time.perf_counter()
+        topic = self._topics.resolve(what)
+        verdict = verify(self.lake, topic, level=level, now=self._now())
+        seconds = time.perf_counter() - started
+        findings = len(verdict.findings)
+        self._tell(Verified(topic.name, level=level, state=verdict.state.value, findings=findings, seconds=seconds))
+        return verdict
 
     def table(self, what: type | Topic | str) -> Table:
         """The clean table of a topic, to be read as Arrow, pandas, Polars or DuckDB."""
@@ -260,6 +375,14 @@ class Pipeline:
         self._check_open()
         return self._topics.open(what, **options)
 
+    @cached_property
+    def _observers(self) -> Observers:
+        return Observers.of(self._plugins.observers())
+
+    def _tell(self, event: Event) -> None:
+        """Tell an event to the plugins' observers, which are loaded at the first one."""
+        self._observers(event)
+
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the pipeline is closed")
@@ -277,6 +400,7 @@ def connect(
     application: str | None = None,
     clock: Callable[[], int] = wall_clock,
     settings: Mapping[str, Any] | None = None,
+    plugins: Iterable[object] = (),
 ) -> Pipeline:
     """Connect to a pipeline.
 
@@ -290,15 +414,20 @@ def connect(
         application: what the application calls itself, kept in the audit.
         clock: milliseconds since 1970, for messages and evidence.
         settings: handed to the transport unchanged.
+        plugins: modules or objects with hooks (docs/reference/hooks.md), beside the installed plugins, over which they
+            win. Their merge policies and codecs are then known to the whole process.
 
     Raises:
         ConfigurationError: no URL, no registry, or a setting the transport does not know.
-        PluginError: no installed plugin knows the URL's scheme; says which extra brings it.
+        PluginError: no installed plugin knows the URL's scheme; says which extra brings it. Or a given plugin has an
+            unknown hook.
     """
     url = url or os.environ.get(URL_VARIABLE)
     if not url:
         raise ConfigurationError("no transport is named", remedy=f"connect('memory://'), or set {URL_VARIABLE}")
-    transport = open_transport(url, settings or {})
+    given = tuple(plugins)
+    known = Plugins.of(given) if given else default_plugins()
+    transport = known.open_transport(Url.parse(url), settings)
     try:
         registry_url = registry or os.environ.get(REGISTRY_VARIABLE) or transport.default_registry
         if registry_url is None:
@@ -311,6 +440,7 @@ def connect(
             partitions=partitions,
             application=application,
             clock=clock,
+            plugins=known,
         )
     except BaseException:
         transport.close()

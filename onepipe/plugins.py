@@ -7,15 +7,16 @@ is named after the scheme, else all. One that fails to load is reported by name 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import pluggy
 
 from onepipe import hookspecs
-from onepipe.errors import MissingDependency, OnepipeError, PluginError
+from onepipe.errors import MissingDependency, OnepipeError, PluginError, nearest
 from onepipe.url import Url
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def installed() -> Iterable[EntryPoint]:
 
 
 class Plugins:
-    """The plugins of one pipeline: those registered directly, which win, and those found as entry points."""
+    """The plugins of one pipeline: those registered directly, which win, and those found as entry points. Thread-safe.
+
+    Declarations belong to no pipeline, so the merge policies and codecs of a plugin registered directly are known to
+    the whole process from then on.
+    """
 
     def __init__(self, find: Callable[[], Iterable[EntryPoint]] = installed) -> None:
         self._hooks = pluggy.PluginManager(hookspecs.PROJECT)
@@ -46,16 +51,42 @@ class Plugins:
         self._found: dict[str, EntryPoint] | None = None
         self._direct: set[str] = set()
         self._failures: dict[str, PluginError] = {}
+        self._loading: set[str] = set()
+        self._lock = threading.RLock()
+
+    @classmethod
+    def of(cls, plugins: Iterable[object]) -> Self:
+        """The installed plugins, and these.
+
+        Raises:
+            PluginError: as `register`.
+        """
+        made = cls()
+        for plugin in plugins:
+            made.register(plugin)
+        return made
 
     def register(self, plugin: object, name: str | None = None) -> None:
         """Add a plugin: a module, or an object with functions marked `@hookimpl`.
 
         Raises:
-            PluginError: a hook's name or arguments are unknown, or the plugin or its name was registered before.
+            PluginError: a hook's name or arguments are unknown, the plugin or its name was registered before, or one
+                of its hooks failed.
+            DeclarationError: a merge policy of it has the name of a built-in one.
         """
+        from onepipe.codec import register_codec
+        from onepipe.merge import register_field_merge
+
         name = name or getattr(plugin, "__name__", None) or type(plugin).__name__
-        self._add(plugin, name)
-        self._direct.add(name)
+        with self._lock:
+            self._add(plugin, name)
+            self._direct.add(name)
+        for merges in self._call(name, "onepipe_field_merges"):
+            for merge in merges:
+                register_field_merge(merge)
+        for codecs in self._call(name, "onepipe_codecs"):
+            for codec_name, codec in codecs.items():
+                register_codec(codec_name, codec)
 
     @property
     def names(self) -> list[str]:
@@ -100,6 +131,22 @@ class Plugins:
         """
         return self._by_name("onepipe_sinks")
 
+    def sink(self, name: str, settings: Mapping[str, Any] | None = None) -> Sink[Any]:
+        """Make a plugin's sink.
+
+        Args:
+            name: the sink's name.
+            settings: handed to the function that makes it, as keyword arguments.
+
+        Raises:
+            PluginError: no plugin has such a sink; says the nearest match.
+        """
+        sinks = self.sinks()
+        if name not in sinks:
+            remedy = "install the plugin that brings it, or give an instance"
+            raise PluginError(f"there is no sink {name!r}{nearest(name, sinks)}", remedy=remedy)
+        return sinks[name](**(settings or {}))
+
     def codecs(self) -> dict[str, Codec]:
         """The plugins' codecs by name."""
         return self._by_name("onepipe_codecs")
@@ -110,9 +157,15 @@ class Plugins:
         return _merged((plugin, {merge.name: merge for merge in merges}) for plugin, merges in results)
 
     def observers(self) -> list[Observer]:
-        """The plugins' observers."""
-        results: Iterator[tuple[str, Iterable[Observer]]] = self._results("onepipe_observers")
-        return [observer for _, observers in results for observer in observers]
+        """The plugins' observers. A plugin that fails to give its own is logged, and the others' are given."""
+        self._load_all()
+        found: list[Observer] = []
+        for name in self._order():
+            try:
+                found += [observer for observers in self._call(name, "onepipe_observers") for observer in observers]
+            except OnepipeError as error:
+                _LOG.warning("%s", error)
+        return found
 
     def _transport_factory(self, url: Url, settings: Mapping[str, Any]) -> Callable[[], Transport] | None:
         for name in self._order():
@@ -154,8 +207,14 @@ class Plugins:
             self._load(name)
 
     def _load(self, name: str) -> None:
-        if name in self._failures or self._hooks.has_plugin(name):
-            return
+        with self._lock:
+            # A plugin that declares topics while it is loaded may ask for what plugins bring, and so for itself.
+            if name not in self._failures and name not in self._loading and not self._hooks.has_plugin(name):
+                self._loading.add(name)
+                self._load_now(name)
+                self._loading.discard(name)
+
+    def _load_now(self, name: str) -> None:
         try:
             self._add(self._entry_points()[name].load(), name)
         except ImportError as error:

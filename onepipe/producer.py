@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
@@ -19,6 +20,7 @@ from onepipe.audit.tally import Settled, Tally
 from onepipe.dead_letters import dead_letter_topic, rejected_letter
 from onepipe.deletion import compile_deletion
 from onepipe.errors import BufferFull, ClosedError, DeliveryError, InvalidRecord
+from onepipe.observe.events import EpochClosed, EpochOpened, Event, RecordsRejected
 from onepipe.receipt import Receipt
 from onepipe.route import Route
 from onepipe.transport import Headers, Outcome, Outgoing
@@ -64,6 +66,7 @@ class Producer:
         max_block: float = 60.0,
         tally_every: float = 10.0,
         clock: Callable[[], int] = wall_clock,
+        observer: Callable[[Event], None] | None = None,
     ) -> None:
         """Make a producer.
 
@@ -77,6 +80,7 @@ class Producer:
             max_block: seconds a full buffer may hold up `publish` before it raises BufferFull.
             tally_every: seconds between tallies while records are published.
             clock: milliseconds since 1970 for records published without a timestamp.
+            observer: told of the epoch's begin and end, and of refused records.
         """
         self._topics = topics
         self._transport = transport
@@ -86,6 +90,7 @@ class Producer:
         self._max_block = max_block
         self._tally_every = tally_every
         self._clock = clock
+        self._observer = observer
         self._closed = False
         self._begin()
         _PRODUCERS.add(self)
@@ -98,6 +103,9 @@ class Producer:
         self._undelivered: dict[int, Receipt] = {}
         self._order = threading.RLock()
         self._receipts = threading.Lock()
+        self._rejected: Counter[str] = Counter()
+        self._rejected_due = time.monotonic() + self._tally_every
+        self._opened = 0.0
 
     def publish(
         self,
@@ -127,6 +135,7 @@ class Producer:
         try:
             value = route.encode(record)
         except InvalidRecord as invalid:
+            self._count_rejected(route)
             if self._on_invalid == "raise":
                 raise
             return self._reject(route, record, invalid)
@@ -168,6 +177,7 @@ class Producer:
             DeliveryError: records were not acknowledged (those whose receipt was not asked yet), or have no outcome
                 after `timeout`.
         """
+        self._tell_rejected()
         if self._writer is None:
             return
         if not self._writer.flush(timeout):
@@ -186,6 +196,7 @@ class Producer:
             return
         self._closed = True
         _PRODUCERS.discard(self)
+        self._tell_rejected()
         if self._writer is None:
             return
         try:
@@ -197,6 +208,8 @@ class Producer:
                 self._writer.flush(timeout)
         finally:
             self._writer.close()
+        if self._audit:
+            self._tell_closed(complete=complete)
         self._raise_undelivered()
 
     def __enter__(self) -> Self:
@@ -288,6 +301,8 @@ class Producer:
         if self._audit:
             self._say(self._epoch.opening(self._application))
             writer.flush()
+            self._opened = time.monotonic()
+            self._tell(EpochOpened(epoch=self._epoch.id.hex(), application=self._application))
         return writer
 
     def _publish_tally(self, tally: Tally) -> None:
@@ -315,6 +330,36 @@ class Producer:
         receipt = self.publish(letter, topic=dead_letter_topic(route.opened.topic.name))
         receipt.rejected = invalid.faults
         return receipt
+
+    def _count_rejected(self, route: Route) -> None:
+        with self._order:
+            self._rejected[route.opened.topic.name] += 1
+        if time.monotonic() >= self._rejected_due:
+            self._tell_rejected()
+
+    def _tell_rejected(self) -> None:
+        with self._order:
+            rejected, self._rejected = self._rejected, Counter()
+            self._rejected_due = time.monotonic() + self._tally_every
+        for topic, count in rejected.items():
+            self._tell(RecordsRejected(topic, count=count))
+
+    def _tell_closed(self, *, complete: bool) -> None:
+        acknowledged, failed, indeterminate = self._epoch.outcomes()
+        self._tell(
+            EpochClosed(
+                epoch=self._epoch.id.hex(),
+                acknowledged=acknowledged,
+                failed=failed,
+                indeterminate=indeterminate,
+                complete=complete,
+                seconds=time.monotonic() - self._opened,
+            )
+        )
+
+    def _tell(self, event: Event) -> None:
+        if self._observer is not None:
+            self._observer(event)
 
     def _serve(self, timeout: float) -> None:
         if self._writer is not None:

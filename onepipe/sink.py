@@ -22,6 +22,7 @@ from onepipe.errors import CodecError, CommitConflict, ConfigurationError, NotRe
 from onepipe.transport import Message, TopicPartition
 
 if TYPE_CHECKING:
+    from onepipe.deletion import Deletion
     from onepipe.topic import Topic
     from onepipe.transport import Reader, Transport
 
@@ -46,7 +47,7 @@ class SinkBatch(Generic[R_co]):
         first: first offset of the range: the progress before this batch.
         next: end of the range, exclusive: the progress after this batch.
         messages: the messages in offset order; offsets without one are gaps in the log, or were put aside.
-        records: the record of each message, None for a delete.
+        records: the record of each message; a `Deletion` where the message is a delete.
     """
 
     topic: Topic
@@ -55,7 +56,7 @@ class SinkBatch(Generic[R_co]):
     first: int
     next: int
     messages: Sequence[Message]
-    records: Sequence[R_co | None]
+    records: Sequence[R_co | Deletion]
 
 
 @runtime_checkable
@@ -97,7 +98,7 @@ def feed(
     sink: Sink[R],
     topic: Topic,
     transport: Transport,
-    decode: Callable[[Message], R | None],
+    decode: Callable[[Message], R | Deletion],
     *,
     progress: ProgressStore | None = None,
     max_batch: int = 10_000,
@@ -112,7 +113,7 @@ def feed(
         sink: where to write.
         topic: what to read.
         transport: where to read.
-        decode: from a message to its record, None for a delete.
+        decode: from a message to its record, or to the `Deletion` it is.
         progress: where the progress of a sink is kept that does not keep its own.
         max_batch: most messages to hold at a time.
         on_undecodable: takes a message that `decode` refuses; it then counts as done. None raises what `decode` raised.
@@ -165,12 +166,12 @@ class _Feeding(Generic[R]):
     topic: Topic
     log: str
     reader: Reader
-    decode: Callable[[Message], R | None]
+    decode: Callable[[Message], R | Deletion]
     on_undecodable: OnUndecodable | None
     stored: dict[int, int] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        for partition in self.reader.assignment():
+        for partition in sorted(self.reader.assignment()):
             self._seek_stored(partition)
 
     def run_to_end(self, max_batch: int) -> None:
@@ -197,9 +198,9 @@ class _Feeding(Generic[R]):
             if self.stored[number] == first:
                 raise
 
-    def _decode(self, messages: list[Message]) -> tuple[list[Message], list[R | None]]:
+    def _decode(self, messages: list[Message]) -> tuple[list[Message], list[R | Deletion]]:
         kept: list[Message] = []
-        records: list[R | None] = []
+        records: list[R | Deletion] = []
         for message in messages:
             try:
                 records.append(self.decode(message))

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Literal
 
 import attrs
@@ -25,6 +25,7 @@ from onepipe.lake.columns import LOG, raw_schema
 from onepipe.lake.raw_files import RawFile, RawFileWriter
 from onepipe.lake.raw_rows import RowReader
 from onepipe.lake.table import LakeTable
+from onepipe.observe.events import ArchiveCommitted, Event
 from onepipe.registry.port import Registry
 from onepipe.topic import Topic
 from onepipe.transport import Message, Reader, TopicDescription, TopicPartition, Transport
@@ -108,6 +109,7 @@ def archive(
     limits: ArchiveLimits | None = None,
     on_new_log: OnNewLog = "continue",
     stop: threading.Event | None = None,
+    observer: Callable[[Event], None] | None = None,
 ) -> ArchiveReport:
     """Archive a topic.
 
@@ -123,6 +125,7 @@ def archive(
         on_new_log: what to do where the lake holds the topic from another log (one deleted and created again): continue
             with the new log from its start, beside the old one's rows, or raise PositionLost.
         stop: set it to end the run early; what was read is committed.
+        observer: told of each commit.
 
     Raises:
         PositionLost: retention passed the lake's position, the log ends before it, or it is a new log and `on_new_log`
@@ -136,6 +139,7 @@ def archive(
     lake.catalog.declare(topic)
     table = LakeTable.ensure(lake.storage, layout.raw_table(topic.name), raw_schema(topic))
     run = _Archive(topic, description, lake, table, RowReader(topic, registry, description.log), limits)
+    run.observer = observer
     run.require_log(on_new_log)
     reader = transport.reader(list(run.partitions))
     try:
@@ -165,6 +169,7 @@ class _Archive:
     waiting_count: int = 0
     poll_size: int = attrs.field(init=False)
     since: float = 0.0
+    observer: Callable[[Event], None] | None = None
 
     def __attrs_post_init__(self) -> None:
         log = self.description.log
@@ -289,6 +294,7 @@ class _Archive:
 
     def commit(self, reader: Reader, partitions: Collection[TopicPartition]) -> None:
         """Publish the open files of some partitions, and commit them with the progress in one step."""
+        started = time.perf_counter()
         self.decode()
         stops = {partition: reader.position(partition) for partition in partitions}
         finished = [self.files.pop(p).finish(stop) for p, stop in stops.items() if p in self.files]
@@ -306,7 +312,7 @@ class _Archive:
             return
         self.committed.update(moved)
         self.starts.update(moved)
-        self.count(finished)
+        self.count(finished, time.perf_counter() - started)
 
     def lose(self, reader: Reader, finished: Sequence[RawFile]) -> None:
         """Throw away what another archive has committed first, and read on where it is."""
@@ -319,19 +325,29 @@ class _Archive:
         self.begin(reader)
         self.report = attrs.evolve(self.report, conflicts=self.report.conflicts + 1)
 
-    def count(self, finished: Sequence[RawFile]) -> None:
-        """Report a commit."""
+    def count(self, finished: Sequence[RawFile], seconds: float) -> None:
+        """Report a commit, and tell of it."""
         report, footers = self.report, [f.footer for f in finished]
+        event = ArchiveCommitted(
+            self.topic.name,
+            rows=sum(f.rows for f in footers),
+            quarantined=sum(f.quarantined for f in footers),
+            files=len(finished),
+            bytes=sum(f.file.size for f in finished),
+            seconds=seconds,
+        )
         self.report = attrs.evolve(
             report,
             progress={p.partition: offset for p, offset in self.committed.items() if offset is not None},
-            rows=report.rows + sum(f.rows for f in footers),
-            quarantined=report.quarantined + sum(f.quarantined for f in footers),
+            rows=report.rows + event.rows,
+            quarantined=report.quarantined + event.quarantined,
             gaps=report.gaps + sum(f.next - f.first - f.rows for f in footers),
-            files=report.files + len(finished),
-            bytes=report.bytes + sum(f.file.size for f in finished),
+            files=report.files + event.files,
+            bytes=report.bytes + event.bytes,
             commits=report.commits + 1,
         )
+        if self.observer is not None:
+            self.observer(event)
 
     def discard(self) -> None:
         """Throw away all that is not committed."""

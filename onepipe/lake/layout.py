@@ -5,6 +5,7 @@
     clean/<Topic>/YYYY/MM/DD/chunk<N>-<hash>.parquet
     clean/<Topic>/_index/                         derived identity index
     ledger/<Topic>/                               sealed verdicts and proofs
+    sinks/<sink>/<Topic>/<log>/part<P>/           progress of sinks that cannot keep their own
 
 `<hash>` is xxh3-128 of the file's bytes, 32 hexadecimal digits, so a file is checked against its own name.
 """
@@ -61,6 +62,11 @@ def index(topic: str) -> str:
 def ledger(topic: str) -> str:
     """Folder of a topic's sealed verdicts and proofs."""
     return f"ledger/{topic}"
+
+
+def sink_progress(sink: str, topic: str, log: str, partition: int) -> str:
+    """Folder of a sink's progress in a partition of a log."""
+    return f"sinks/{sink}/{topic}/{log}/part{partition}"
 
 
 def raw_file(partition: int, hour: dt.datetime, first: int, content: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import pytest
 
+from onepipe.deletion import Deletion
 from onepipe.errors import CommitConflict, ConfigurationError, DecodeError, PositionLost
 from onepipe.plugins import open_transport
 from onepipe.schema.model import Schema
@@ -28,19 +29,25 @@ TOPIC = Topic.declare("Widgets", Schema.parse({"type": "record", "name": "Widget
 
 def documented_sink() -> type[Any]:
     """The sink of the page on writing one."""
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - the page's own code
     return names["WidgetTable"]
 
 
-def decode(message: Message) -> dict[str, str] | None:
+@attrs.frozen
+class Widget:
+    sid: str
+    status: str
+
+
+def decode(message: Message) -> Widget | Deletion:
     if message.value is None:
-        return None
+        return Deletion(1, {"sid": "A"})
     sid, _, status = message.value.decode().partition("=")
     if not status:
         raise DecodeError("no status", topic=message.topic, partition=message.partition, offset=message.offset)
-    return {"sid": sid, "status": status}
+    return Widget(sid, status)
 
 
 def publish(transport: MemoryTransport, values: list[bytes | None], partitions: int = 2) -> None:
@@ -88,9 +95,9 @@ class Upserting:
     rows: dict[str, str] = attrs.field(factory=dict)
     writes: int = 0
 
-    def write(self, batch: SinkBatch[dict[str, str]]) -> None:
+    def write(self, batch: SinkBatch[Widget]) -> None:
         self.writes += 1
-        self.rows.update({record["sid"]: record["status"] for record in batch.records if record})
+        self.rows.update({w.sid: w.status for w in batch.records if not isinstance(w, Deletion)})
 
 
 class Progress(Collecting):
@@ -108,7 +115,7 @@ class Progress(Collecting):
 
 
 def test_the_documented_sink_has_under_thirty_lines_and_both_methods() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
     assert len(code[code.index("class ") :].splitlines()) < 30
     assert issubclass(documented_sink(), TransactionalSink)
 
@@ -135,7 +142,7 @@ def test_batches_are_contiguous_ranges_of_one_partition(transport: MemoryTranspo
         assert [first for first, _ in ranges] == [0, *[end for _, end in ranges[:-1]]]
     assert all(len(batch.messages) == len(batch.records) <= 13 for batch in sink.batches)
     assert {batch.log for batch in sink.batches} == {transport.describe_topic(TOPIC.name).log}
-    assert sorted(record["sid"] for record in sink.records) == sorted(f"W{number}" for number in range(100))
+    assert sorted(record.sid for record in sink.records) == sorted(f"W{number}" for number in range(100))
 
 
 def test_gaps_in_the_log_are_passed(transport: MemoryTransport) -> None:
@@ -144,15 +151,15 @@ def test_gaps_in_the_log_are_passed(transport: MemoryTransport) -> None:
     transport.faults.lose(TOPIC.name, 0, 3)
     sink = Collecting()
     assert feed(sink, TOPIC, transport, decode) == {0: 3}
-    assert [record["sid"] for record in sink.records] == ["A", "C"]
+    assert [record.sid for record in sink.records] == ["A", "C"]
     assert feed(sink, TOPIC, transport, decode) == {0: 3}
 
 
-def test_deletes_come_as_none(transport: MemoryTransport) -> None:
+def test_deletes_are_marked_and_say_what_they_delete(transport: MemoryTransport) -> None:
     publish(transport, [b"A=1", None], partitions=1)
     sink = Collecting()
     feed(sink, TOPIC, transport, decode)
-    assert sink.records == [{"sid": "A", "status": "1"}, None]
+    assert sink.records == [Widget("A", "1"), Deletion(1, {"sid": "A"})]
 
 
 def test_what_cannot_be_decoded_is_raised_and_nothing_of_its_batch_is_written(transport: MemoryTransport) -> None:
@@ -168,7 +175,7 @@ def test_what_cannot_be_decoded_can_be_put_aside_and_counts_as_done(transport: M
     sink, aside = Collecting(), list[tuple[int, str]]()
     feed(sink, TOPIC, transport, decode, on_undecodable=lambda m, error: aside.append((m.offset, str(error))))
     assert [offset for offset, _ in aside] == [1, 3]
-    assert [record["sid"] for record in sink.records] == ["A", "C"]
+    assert [record.sid for record in sink.records] == ["A", "C"]
     assert feed(sink, TOPIC, transport, decode) == {0: 4}
 
 
@@ -205,7 +212,7 @@ def test_of_two_feeds_the_slower_one_goes_on_from_the_stored_progress(transport:
 
     sink = Overtaken()
     feed(sink, TOPIC, transport, decode, max_batch=5)
-    assert [record["sid"] for record in sink.records] == [f"W{number}" for number in range(20)]
+    assert [record.sid for record in sink.records] == [f"W{number}" for number in range(20)]
 
 
 def test_a_sink_that_refuses_its_own_progress_is_not_tried_for_ever(transport: MemoryTransport) -> None:
@@ -235,7 +242,7 @@ def test_a_log_created_again_is_read_from_its_start(transport: MemoryTransport) 
     transport.delete_topic(TOPIC.name)
     publish(transport, [b"C=3"], partitions=1)
     feed(sink, TOPIC, transport, decode)
-    assert [record["sid"] for record in sink.records] == ["A", "B", "C"]
+    assert [record.sid for record in sink.records] == ["A", "B", "C"]
 
 
 def test_following_goes_on_with_what_arrives_until_it_is_stopped(transport: MemoryTransport) -> None:
@@ -255,7 +262,7 @@ def test_following_goes_on_with_what_arrives_until_it_is_stopped(transport: Memo
     assert seen.wait(10)
     stop.set()
     thread.join(10)
-    assert [record["sid"] for record in sink.records] == ["A", "B"]
+    assert [record.sid for record in sink.records] == ["A", "B"]
 
 
 FEEDER = """
