@@ -27,7 +27,7 @@ class CleanFile:
         uri: where a foreign reader finds it.
         rows: rows the table says it has.
         footer: what it says of itself; None where it cannot be read.
-        damage: why it is not what was written, or None.
+        damage: why it is not what was written, as in "holds other bytes", or None.
     """
 
     path: str
@@ -46,11 +46,11 @@ def clean_inventory(storage: Storage, snapshot: Snapshot, root: str) -> tuple[Cl
         try:
             check_content(storage, path)
         except CorruptFile as corrupt:
-            damage = corrupt.message
+            damage = corrupt.message.removeprefix(f"{path} ")
         try:
             footer = read_clean_footer(storage, path)
         except CorruptFile as corrupt:
-            damage = damage or corrupt.message
+            damage = damage or corrupt.message.removeprefix(f"{path} ")
         return CleanFile(path, storage.uri(path), file.rows, footer, damage)
 
     with ThreadPoolExecutor(_READERS) as readers:

@@ -38,7 +38,7 @@ class RawFile:
         partition: number of the partition, by its name.
         first: first offset of its range, by its name.
         footer: what it says of itself; of a damaged file only a hint, and None where it cannot be read.
-        damage: why it is not what was written, or None.
+        damage: why it is not what was written, as in "holds other bytes", or None.
     """
 
     path: str
@@ -107,11 +107,11 @@ def _look(storage: Storage, path: str) -> RawFile:
     try:
         check_content(storage, path)
     except CorruptFile as corrupt:
-        damage = corrupt.message
+        damage = corrupt.message.removeprefix(f"{path} ")
     try:
         footer = read_footer(storage, path)
     except CorruptFile as corrupt:
-        damage = damage or corrupt.message
+        damage = damage or corrupt.message.removeprefix(f"{path} ")
     return RawFile(path, storage.uri(path), partition, first, footer, damage)
 
 

@@ -17,7 +17,7 @@ from onepipe.audit.clean_inventory import CleanFile
 from onepipe.audit.digest import signed
 from onepipe.audit.inventory import Inventory, Place, RawFile
 from onepipe.audit.rows import RowFault
-from onepipe.audit.verdict import FAULT_STATES, Hop, HopVerdict, Kind, State, worst
+from onepipe.audit.verdict import FAULT_STATES, DamagedFile, Hop, HopVerdict, Kind, State, worst
 from onepipe.identity import identity_hash
 from onepipe.lake import columns as c
 from onepipe.lake.engine import Engine, numbered_files
@@ -106,7 +106,7 @@ class MergedCheck:
             with self._engine() as engine:
                 faults = self._compare(engine, set(range(64)) if deep else buckets, compared)
         states = [FAULT_STATES[fault.kind] for fault in faults]
-        notes = [str(file.damage) for file in damaged]
+        notes = []
         nameless = [fault for fault in self._faults if fault.kind is Kind.LOST and fault.key is None]
         if nameless:
             states.append(State.UNKNOWN)
@@ -123,6 +123,7 @@ class MergedCheck:
             sum(sum_.rows for sum_ in found.values()),
             in_flight,
             tuple(notes),
+            tuple(DamagedFile(file.path, file.damage) for file in damaged if file.damage),
         )
         return Merged(hop, tuple(faults), sum(file.rows for file in self._clean))
 
@@ -294,8 +295,8 @@ class MergedCheck:
         elif row["copies"] > max(1, row["wanted_rows"]):
             kind, detail = Kind.REPEATED, f"{row['copies']} rows stand for one identity"
         else:
-            names = row["differing"]
-            kind, detail = Kind.ALTERED, f"{names} differ from raw" if names else "it does not stand for what arrived"
+            kind, names = Kind.ALTERED, row["differing"]
+            detail = f"differs from raw in {names}" if names else "it does not stand for what arrived"
         return CleanFault(kind, identity, row["part"], row["pos"], file, detail)
 
     def _lost_identity(self, number: int) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ import attrs
 
 from onepipe.audit.inventory import Inventory, Place, RawFile
 from onepipe.audit.rows import RowAudit, RowFault
-from onepipe.audit.verdict import FAULT_STATES, Bucket, Hop, HopVerdict, Kind, State, worst
+from onepipe.audit.verdict import FAULT_STATES, Bucket, DamagedFile, Hop, HopVerdict, Kind, State, worst
 from onepipe.audit.vouched import Stream, Testimony
 from onepipe.lake.raw_footer import Sum
 
@@ -243,10 +243,10 @@ def _log_hop(testimony: Testimony, seen: Mapping[Stream, tuple[Sum, int]], figur
 def _raw_hop(rows: int, figures: _Figures, inventory: Inventory) -> HopVerdict:
     lost, repeated = figures.count(Hop.RAW, Kind.LOST), figures.count(Hop.RAW, Kind.REPEATED)
     states = [FAULT_STATES[fault.kind] for hop, fault in figures.faults if hop is Hop.RAW]
-    notes = tuple(str(file.damage) for file in inventory.damaged)
-    if notes and not states:
+    damaged = tuple(DamagedFile(file.path, file.damage) for file in inventory.damaged if file.damage)
+    if damaged and not states:
         states.append(State.ALTERED)
-    return HopVerdict(Hop.RAW, worst(states), rows + lost - repeated, rows, 0, notes)
+    return HopVerdict(Hop.RAW, worst(states), rows + lost - repeated, rows, damaged=damaged)
 
 
 def _rows(seen: Mapping[Stream, tuple[Sum, int]]) -> int:

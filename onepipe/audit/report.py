@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
 
-from onepipe.audit.verdict import Bucket, State, Verdict, worst
+from onepipe.audit.verdict import Bucket, DamagedFile, Finding, HopVerdict, Kind, State, Verdict, worst
 
 _LEVELS: Final = " ▁▂▃▄▅▆▇█"
 _WIDTH: Final = 73
+_COLUMNS: Final = 100
 _LISTED: Final = 50
+_DAMAGED_LISTED: Final = 5
+_NOTE_INDENT: Final = " " * 12
+_HASH: Final = re.compile(r"-([0-9a-f]{8})[0-9a-f]{24}\.parquet\Z")
 _MARKS: Final = {
     State.BALANCED: " ",
     State.NOT_COVERED: " ",
@@ -63,21 +69,69 @@ def bars(buckets: Sequence[Bucket], width: int) -> list[Bar]:
 
 
 def text_report(verdict: Verdict) -> str:
-    """The verdict for a terminal."""
+    """The verdict for a terminal of 100 columns."""
     lines = [f"{verdict.topic}: {verdict.state.value} ({verdict.level}, {verdict.at:%Y-%m-%d %H:%M} UTC)", ""]
     lines.append(f"  {'hop':<10}{'expected':>14}{'found':>14}  state")
     for hop in verdict.hops:
         expected = "–" if hop.expected is None else f"{hop.expected:,}"
-        flight = f", {hop.in_flight:,} in flight" if hop.in_flight else ""
-        lines.append(f"  {hop.hop.value:<10}{expected:>14}{hop.found:>14,}  {hop.state.value}{flight}")
-        lines += [f"  {'':<10}{note}" for note in hop.notes]
+        lines.append(f"  {hop.hop.value:<10}{expected:>14}{hop.found:>14,}  {state_text(hop, verdict.faults(hop.hop))}")
+        for note in hop.notes:
+            lines += _wrapped(note, _NOTE_INDENT)
+        lines += _damaged_files(hop.damaged)
     lines += _text_picture(verdict.buckets)
     if verdict.findings:
-        lines += ["", f"  {len(verdict.findings)} records differ:"]
-        lines += [f"  • {finding}" for finding in verdict.findings[:_LISTED]]
+        lines += ["", f"  {differing_text(len(verdict.findings))}:"]
+        for finding in verdict.findings[:_LISTED]:
+            lines += _finding(finding)
         if len(verdict.findings) > _LISTED:
             lines.append(f"  … and {len(verdict.findings) - _LISTED:,} more (all are in the JSON report)")
     return "\n".join(lines)
+
+
+def differing_text(count: int) -> str:
+    """How many records differ."""
+    return "1 record differs" if count == 1 else f"{count:,} records differ"
+
+
+def state_text(hop: HopVerdict, faults: Mapping[Kind, int]) -> str:
+    """A hop's state, how many records differ in which way, and what is in flight."""
+    differing = ", ".join(f"{count:,} {kind.value}" for kind, count in faults.items() if count)
+    state = f"{hop.state.value}: {differing}" if differing else hop.state.value
+    return f"{state}, {hop.in_flight:,} in flight" if hop.in_flight else state
+
+
+def by_damage(files: Sequence[DamagedFile]) -> dict[str, list[str]]:
+    """Shortened paths of damaged files by what is wrong with them; hashes are cut to what tells files apart."""
+    grouped: dict[str, list[str]] = {}
+    for file in files:
+        grouped.setdefault(file.why.partition(":")[0], []).append(_HASH.sub(r"-\1….parquet", file.path))
+    return grouped
+
+
+def _damaged_files(files: Sequence[DamagedFile]) -> list[str]:
+    lines = []
+    for why, paths in by_damage(files).items():
+        what = f"a file {why}:" if len(paths) == 1 else f"{len(paths):,} files, each {why}:"
+        lines += _wrapped(what, _NOTE_INDENT)
+        lines += [f"{_NOTE_INDENT}  {path}" for path in paths[:_DAMAGED_LISTED]]
+        if len(paths) > _DAMAGED_LISTED:
+            lines.append(f"{_NOTE_INDENT}  … and {len(paths) - _DAMAGED_LISTED:,} more")
+    return lines
+
+
+def _finding(finding: Finding) -> list[str]:
+    detail = f": {finding.detail}" if finding.detail else ""
+    return [*_wrapped(f"• {finding.place}{detail}", "  ", "    "), *_wrapped(finding.who, "    ")]
+
+
+def _wrapped(text: str, indent: str, further: str | None = None) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _COLUMNS,
+        initial_indent=indent,
+        subsequent_indent=indent if further is None else further,
+        break_on_hyphens=False,
+    )
 
 
 def _text_picture(buckets: Sequence[Bucket]) -> list[str]:
@@ -89,7 +143,14 @@ def _text_picture(buckets: Sequence[Bucket]) -> list[str]:
     marks = "".join(_MARKS[bar.state] for bar in drawn)
     first, last = f"{drawn[0].first:%Y-%m-%d}", f"{drawn[-1].last:%Y-%m-%d}"
     gap = max(1, len(drawn) - len(first) - len(last))
-    lines = ["", f"  {heights}", *([f"  {marks}"] if marks.strip() else []), f"  {first}{' ' * gap}{last}"]
+    lines = ["", f"  records in raw by their time, {span_text(drawn)} a bar, up to {top:,}"]
+    lines += [f"  {heights}", *([f"  {marks}"] if marks.strip() else []), f"  {first}{' ' * gap}{last}"]
     if marks.strip():
         lines.append("  - short   + over   ~ altered   ? unknown   · open")
     return lines
+
+
+def span_text(drawn: Sequence[Bar]) -> str:
+    """The span of time a bar stands for: "3 h", "5 d", "5 d 2 h"."""
+    days, hours = divmod((drawn[0].last - drawn[0].first) // dt.timedelta(hours=1), 24)
+    return " ".join(text for count, text in ((days, f"{days} d"), (hours, f"{hours} h")) if count)

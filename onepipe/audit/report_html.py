@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from onepipe.audit.report import Bar, bars
-from onepipe.audit.verdict import Bucket, Finding, HopVerdict, State, Verdict
+from onepipe.audit.report import Bar, bars, by_damage, differing_text, span_text, state_text
+from onepipe.audit.verdict import Bucket, DamagedFile, Finding, HopVerdict, State, Verdict
 
 _COLOURS: Final = {
     State.BALANCED: "#2e7d32",
@@ -20,47 +20,99 @@ _COLOURS: Final = {
 }
 _LISTED: Final = 50
 _BARS: Final = 120
-_WIDTH: Final = 720
+_WIDTH: Final = 900
 _HEIGHT: Final = 90
-_NUMBER: Final = "style='text-align:right'"
+_MARK_HEIGHT: Final = 6
+_STYLE: Final = """
+.onepipe-verdict{font:14px/1.45 system-ui,sans-serif;max-width:960px;color:#1b1b1b;background:#fff}
+.onepipe-verdict h3{margin:0 0 2px;font-size:20px}
+.onepipe-verdict h4{margin:18px 0 6px;font-size:15px}
+.onepipe-verdict p{margin:0 0 12px;color:#555}
+.onepipe-verdict table{border-collapse:collapse;margin:0 0 4px;width:100%}
+.onepipe-verdict th,.onepipe-verdict td{padding:4px 10px;text-align:left;vertical-align:top;
+border-bottom:1px solid #ddd;background:#fff;color:inherit}
+.onepipe-verdict th{font-weight:600;color:#555}
+.onepipe-verdict .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.onepipe-verdict code{font-size:12px;overflow-wrap:anywhere}
+.onepipe-verdict .s{color:#fff;border-radius:3px;padding:1px 7px;font-size:12px;font-weight:600;white-space:nowrap}
+.onepipe-verdict svg{display:block;max-width:100%;height:auto}
+"""
 
 
 def html_report(verdict: Verdict) -> str:
     """The verdict as a piece of HTML."""
-    head = "".join(f"<th>{name}</th>" for name in ("hop", "expected", "found", "in flight", "state", "notes"))
-    rows = "".join(map(_hop, verdict.hops))
     return (
-        "<div class='onepipe-verdict' style='font-family:sans-serif'>"
+        f"<div class='onepipe-verdict'><style>{_STYLE}</style>"
         f"<h3>{escape(verdict.topic)} {_badge(verdict.state)}</h3>"
         f"<p>{escape(verdict.level)}, {verdict.at:%Y-%m-%d %H:%M} UTC</p>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        f"{_picture(verdict.buckets)}{_findings(verdict.findings)}</div>"
+        f"{_hops(verdict)}{_picture(verdict.buckets)}{_findings(verdict.findings)}</div>"
     )
 
 
-def _hop(hop: HopVerdict) -> str:
+def html_page(verdict: Verdict) -> str:
+    """The verdict as a page of its own."""
+    title = escape(f"{verdict.topic}: {verdict.state.value}")
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width,initial-scale=1'>"
+        f"<title>{title}</title></head><body style='margin:24px'>{html_report(verdict)}</body></html>"
+    )
+
+
+def _hops(verdict: Verdict) -> str:
+    head = "<th>hop</th><th class='n'>expected</th><th class='n'>found</th><th>state</th><th></th>"
+    rows = "".join(_hop(hop, state_text(hop, verdict.faults(hop.hop))) for hop in verdict.hops)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _hop(hop: HopVerdict, state: str) -> str:
     expected = "–" if hop.expected is None else f"{hop.expected:,}"
-    numbers = "".join(f"<td {_NUMBER}>{number}</td>" for number in (expected, f"{hop.found:,}", f"{hop.in_flight:,}"))
-    notes = escape("; ".join(hop.notes))
+    numbers = "".join(f"<td class='n'>{number}</td>" for number in (expected, f"{hop.found:,}"))
+    more = escape(state.removeprefix(hop.state.value).lstrip(":, "))
+    notes = "<br>".join(part for part in (more, *map(escape, hop.notes), *_damaged_files(hop.damaged)) if part)
     return f"<tr><td>{hop.hop.value}</td>{numbers}<td>{_badge(hop.state)}</td><td>{notes}</td></tr>"
 
 
+def _damaged_files(files: Sequence[DamagedFile]) -> list[str]:
+    pieces = []
+    for why, paths in by_damage(files).items():
+        what = f"a file {why}" if len(paths) == 1 else f"{len(paths):,} files, each {why}"
+        listed = "<br>".join(f"<code>{escape(path)}</code>" for path in paths[:_LISTED])
+        rest = f"<br>… and {len(paths) - _LISTED:,} more" if len(paths) > _LISTED else ""
+        pieces.append(f"<details><summary>{escape(what)}</summary>{listed}{rest}</details>")
+    return pieces
+
+
 def _badge(state: State) -> str:
-    style = f"background:{_COLOURS[state]};color:white;border-radius:3px;padding:1px 6px;font-size:85%"
-    return f"<span style='{style}'>{state.value}</span>"
+    return f"<span class='s' style='background:{_COLOURS[state]}'>{state.value}</span>"
 
 
 def _findings(findings: Sequence[Finding]) -> str:
     if not findings:
         return ""
-    items = "".join(f"<li>{escape(str(finding))}</li>" for finding in findings[:_LISTED])
+    names = ("hop", "record", "partition", "offset", "identity", "what differs")
+    head = "".join(f"<th{_numeric(name)}>{name}</th>" for name in names)
+    rows = "".join(map(_finding, findings[:_LISTED]))
     more = len(findings) - _LISTED
-    rest = f"<p>… and {more:,} more</p>" if more > 0 else ""
-    return f"<h4>{len(findings):,} records differ</h4><ul>{items}</ul>{rest}"
+    rest = f"<p>… and {more:,} more (all are in the JSON report)</p>" if more > 0 else ""
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<h4>{differing_text(len(findings))}</h4>{table}{rest}"
+
+
+def _finding(finding: Finding) -> str:
+    partition, offset = ("–" if n is None else str(n) for n in (finding.partition, finding.offset))
+    return (
+        f"<tr><td>{finding.hop.value}</td><td>{finding.kind.value}</td><td class='n'>{partition}</td>"
+        f"<td class='n'>{offset}</td><td>{escape(finding.who)}</td><td>{escape(finding.detail)}</td></tr>"
+    )
+
+
+def _numeric(name: str) -> str:
+    return " class='n'" if name in {"partition", "offset"} else ""
 
 
 def _picture(buckets: Sequence[Bucket]) -> str:
-    """Bars of what was found, within outlines of what was expected."""
+    """Bars of what was found, within outlines of what was expected; below, a mark where a bar is not balanced."""
     drawn = bars(buckets, _BARS)
     if not drawn:
         return ""
@@ -68,13 +120,14 @@ def _picture(buckets: Sequence[Bucket]) -> str:
     step = _WIDTH / len(drawn)
     shapes = "".join(_bar(bar, number * step, step * 0.9, top) for number, bar in enumerate(drawn))
     first, last = f"{drawn[0].first:%Y-%m-%d}", f"{drawn[-1].last:%Y-%m-%d}"
-    base = _HEIGHT + 14
+    base = _HEIGHT + _MARK_HEIGHT + 18
     labels = (
-        f"<text x='0' y='{base}' font-size='11'>{first}</text>"
-        f"<text x='{_WIDTH}' y='{base}' font-size='11' text-anchor='end'>{last}</text>"
+        f"<text x='0' y='{base}' font-size='12' fill='#555'>{first}</text>"
+        f"<text x='{_WIDTH}' y='{base}' font-size='12' fill='#555' text-anchor='end'>{last}</text>"
     )
-    size = f"width='{_WIDTH}' height='{_HEIGHT + 18}'"
-    return f"<svg {size} role='img' aria-label='balance over time'>{shapes}{labels}</svg>"
+    size = f"viewBox='0 0 {_WIDTH} {base + 4}' width='{_WIDTH}' height='{base + 4}'"
+    heading = f"<h4>Records in raw by their time, {span_text(drawn)} a bar, up to {top:,}</h4>"
+    return f"{heading}<svg {size} role='img' aria-label='balance over time'>{shapes}{labels}</svg>"
 
 
 def _bar(bar: Bar, x: float, width: float, top: int) -> str:
@@ -82,8 +135,12 @@ def _bar(bar: Bar, x: float, width: float, top: int) -> str:
     when = f"{bar.first:%Y-%m-%d %H:%M} – {bar.last:%Y-%m-%d %H:%M}"
     title = f"<title>{when}: {bar.found:,} of {bar.expected:,}, {bar.state.value}</title>"
     across = f"x='{x:.1f}' width='{width:.1f}'"
-    filled = (
-        f"<rect {across} y='{_HEIGHT - found:.1f}' height='{found:.1f}' fill='{_COLOURS[bar.state]}'>{title}</rect>"
-    )
+    colour = _COLOURS[bar.state]
+    filled = f"<rect {across} y='{_HEIGHT - found:.1f}' height='{found:.1f}' fill='{colour}'>{title}</rect>"
     outline = f"y='{_HEIGHT - expected:.1f}' height='{expected:.1f}' fill='none' stroke='#555' stroke-width='0.5'"
-    return f"{filled}<rect {across} {outline}/>"
+    mark = "" if bar.state is State.BALANCED else _mark(across, colour)
+    return f"{filled}<rect {across} {outline}/>{mark}"
+
+
+def _mark(across: str, colour: str) -> str:
+    return f"<rect {across} y='{_HEIGHT + 3}' height='{_MARK_HEIGHT}' fill='{colour}'/>"

@@ -176,20 +176,20 @@ def _audited(files: Sequence[RawFile]) -> str:
 _READ: Final = pa.schema([c.RAW_COLUMNS.field(name) for name in (*(name for name, _ in _SELECTED), c.TIMESTAMP)])
 
 # A copy of a record is a row of its writer's sequence beside the record itself: that is the one where the manifest says
-# it was stored, or the first by offset; of two at one offset, the one that is told by its body to be whole.
+# it was stored, or the first by offset. Of two at one offset, the one that is told by its body to be whole was there
+# before.
 _REPEATED: Final = f"""
     SELECT log, part, pos, epoch, seq, coalesce(m_key, key) AS key, row, hi, lo, hour,
-           first_pos, false AS checked,
-           CASE WHEN pos = first_pos THEN 'a second row of this offset' ELSE 'a copy of offset ' || first_pos END
-           AS detail
+           CASE WHEN number > 1 THEN pos ELSE first_pos END AS first_pos, false AS checked,
+           CASE WHEN number > 1 THEN 'a second row of this offset' ELSE 'a copy of offset ' || first_pos END AS detail
     FROM (
-        SELECT *, row_number() OVER same AS copy, coalesce(m_pos, first_value(pos) OVER same) AS first_pos
+        SELECT *, coalesce(m_pos, min(pos) OVER (PARTITION BY {_SEQUENCE})) AS first_pos,
+               row_number() OVER (PARTITION BY {_SEQUENCE}, pos ORDER BY detail IS NOT NULL, row) AS number
         FROM (SELECT * FROM audited WHERE epoch IS NOT NULL)
         LEFT JOIN (SELECT row, detail FROM damaged) USING (row)
         LEFT JOIN (SELECT {_SEQUENCE}, pos AS m_pos, key AS m_key FROM manifest) USING ({_SEQUENCE})
-        WINDOW same AS (PARTITION BY {_SEQUENCE} ORDER BY pos IS DISTINCT FROM m_pos, pos, detail IS NOT NULL, row)
     )
-    WHERE copy > 1 OR pos <> m_pos
+    WHERE number > 1 OR pos <> first_pos
 """
 
 _ALTERED: Final = f"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,12 +97,25 @@ class Finding:
     file: str | None = None
     detail: str = ""
 
-    def __str__(self) -> str:
-        who = ", ".join(f"{name}={_text(value)}" for name, value in (self.identity or {}).items()) or "identity unknown"
+    @property
+    def place(self) -> str:
+        """What happened, at which hop, and where, as text."""
         where = "" if self.partition is None else f", partition {self.partition}"
-        place = "" if self.offset is None else f", offset {self.offset}"
+        offset = "" if self.offset is None else f", offset {self.offset}"
+        return f"{self.kind} at the {self.hop} hop: {self.topic}{where}{offset}"
+
+    @property
+    def who(self) -> str:
+        """The record's identity as text; where that is not known, its writer and sequence."""
+        if self.identity:
+            return ", ".join(f"{name}={_text(value)}" for name, value in self.identity.items())
+        if self.writer is not None:
+            return f"identity unknown, sequence {self.sequence} of writer {self.writer[:8]}"
+        return "identity unknown"
+
+    def __str__(self) -> str:
         detail = f": {self.detail}" if self.detail else ""
-        return f"{self.kind} at the {self.hop} hop: {self.topic}{where}{place} ({who}){detail}"
+        return f"{self.place} ({self.who}){detail}"
 
 
 @attrs.frozen
@@ -122,6 +136,19 @@ class Bucket:
 
 
 @attrs.frozen
+class DamagedFile:
+    """A file of the lake that is not what was written.
+
+    Attributes:
+        path: path in the lake.
+        why: what is wrong with it; reads on after "it".
+    """
+
+    path: str
+    why: str
+
+
+@attrs.frozen
 class HopVerdict:
     """What is known of one hop.
 
@@ -131,7 +158,8 @@ class HopVerdict:
         expected: records that should be there; None where no evidence tells.
         found: records that are there.
         in_flight: records on their way, neither there nor missing yet.
-        notes: what else there is to say: files that fail their checksum, tails of writers that died, …
+        notes: what else there is to say: tails of writers that died, evidence that is missing, …
+        damaged: files of this hop that are not what was written.
     """
 
     hop: Hop
@@ -140,6 +168,7 @@ class HopVerdict:
     found: int
     in_flight: int = 0
     notes: tuple[str, ...] = ()
+    damaged: tuple[DamagedFile, ...] = ()
 
 
 @attrs.frozen
@@ -151,7 +180,7 @@ class Verdict:
         level: how deep it looked: "accounted", "proved" or "deep".
         at: when.
         hops: by hop, in order.
-        findings: every record that differs.
+        findings: every record that differs, in order of hop, partition and offset.
         buckets: by hour of message time, what the log acknowledged against what the raw table holds.
         figures: counts by name: raw rows, quarantined, arrivals in the clean table, rows in it, …
     """
@@ -176,6 +205,11 @@ class Verdict:
         """Whether every covered hop is balanced."""
         return self.state is State.BALANCED
 
+    def faults(self, hop: Hop) -> dict[Kind, int]:
+        """By kind, in the order of `Kind`, how many records differ at a hop."""
+        kinds = Counter(finding.kind for finding in self.findings if finding.hop is hop)
+        return {kind: kinds[kind] for kind in Kind}
+
     def to_json(self) -> dict[str, Any]:
         """The verdict as JSON value."""
         return {
@@ -183,11 +217,14 @@ class Verdict:
             "verdict": self.state.value,
             "level": self.level,
             "at": self.at.isoformat(),
-            "hops": [attrs.asdict(hop) for hop in self.hops],
+            "hops": [self._hop_json(hop) for hop in self.hops],
             "findings": [_finding_json(finding) for finding in self.findings],
             "buckets": [{**attrs.asdict(b), "hour": b.hour.isoformat()} for b in self.buckets],
             "figures": dict(self.figures),
         }
+
+    def _hop_json(self, hop: HopVerdict) -> dict[str, Any]:
+        return {**attrs.asdict(hop), "faults": {kind.value: count for kind, count in self.faults(hop.hop).items()}}
 
     def __str__(self) -> str:
         from onepipe.audit.report import text_report

@@ -15,6 +15,7 @@ import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+import attrs
 import pyarrow as pa
 
 from onepipe.audit.clean_inventory import clean_inventory
@@ -113,9 +114,9 @@ class _Verification:
             hops.append(hop)
             findings += [self._clean_finding(fault) for fault in faults]
             figures["clean_rows"] = rows
-        verdict = Verdict(
-            self.topic.name, self.level, self.now, tuple(hops), tuple(findings), produced.buckets, figures
-        )
+        order = list(Hop)
+        named = tuple(sorted(findings, key=lambda finding: order.index(finding.hop)))
+        verdict = Verdict(self.topic.name, self.level, self.now, tuple(hops), named, produced.buckets, figures)
         self.ledger.seal(verdict)
         return verdict
 
@@ -258,4 +259,4 @@ def _progress(snapshot: Snapshot, place: Place) -> int:
 
 def _with_damaged_evidence(hop: HopVerdict) -> HopVerdict:
     note = "evidence of writers is damaged in the lake; what it said is not known"
-    return HopVerdict(hop.hop, State.UNKNOWN, hop.expected, hop.found, hop.in_flight, (*hop.notes, note))
+    return attrs.evolve(hop, state=State.UNKNOWN, notes=(*hop.notes, note))

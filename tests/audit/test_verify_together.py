@@ -99,3 +99,12 @@ def test_a_record_lost_from_raw_is_named_though_a_copy_of_it_in_the_log_was_arch
     lose(raw, _op_partition=0, _op_offset=3)
     found = {(f.hop, f.kind, f.partition, f.offset) for f in world.verify().findings}
     assert found == {(Hop.RAW, Kind.LOST, 0, 3), (Hop.LOG, Kind.REPEATED, 0, copy)}
+
+
+def test_a_copy_in_the_log_whose_raw_row_is_repeated_is_named_at_both_hops(world):
+    copy = world.pipe.transport.faults.repeat("Trips", 0, 3)
+    world.lake_it()
+    raw, _ = folders(world)
+    repeat(raw, _op_partition=0, _op_offset=copy)
+    found = [(f.hop, f.kind, f.partition, f.offset) for f in world.verify().findings]
+    assert found == [(Hop.LOG, Kind.REPEATED, 0, copy), (Hop.RAW, Kind.REPEATED, 0, copy)]
