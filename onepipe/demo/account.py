@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from onepipe.demo.job import Account
 
 
@@ -40,7 +42,13 @@ def _figures(account: Account) -> list[str]:
         ("exact duplicates", account.exact_duplicates, "arrivals that are copies of another"),
         ("clean", account.clean, "rows, one for each flight"),
     ]
-    return [f"  {name:<18}{count:>12,}  {what}" for name, count, what in rows]
+    return [line for name, count, what in rows for line in _figure(name, count, what)]
+
+
+def _figure(name: str, count: int, what: str) -> list[str]:
+    """A figure and what it counts, within 100 columns."""
+    head = f"  {name:<18}{count:>12,}  "
+    return textwrap.wrap(what, 100, initial_indent=head, subsequent_indent=" " * len(head))
 
 
 def _tampered(account: Account) -> list[str]:
@@ -53,8 +61,8 @@ def _tampered(account: Account) -> list[str]:
 
 
 def _delays(account: Account) -> list[str]:
-    answer = "equals the source file's" if account.query_right else "differs from the source file's"
-    lines = [f"Flights and mean arrival delay by carrier, asked of the lake; the answer {answer}:"]
+    answer = "equals" if account.query_right else "differs from"
+    lines = [f"Flights and mean arrival delay by carrier; the lake's answer {answer} the source file's:"]
     cells = [
         f"{carrier} {count:>6,}  {'–' if mean is None else f'{mean:6.2f}'}"
         for carrier, (count, mean) in account.delays.items()

@@ -159,7 +159,7 @@ class _Job:
             tampered += self._tamper_with_log(pipe, plan[Hop.LOG])
             self._archive(pipe, published)
             self._dedup(pipe)
-            tampered += self._tamper_with_lake(plan)
+            tampered += self._tamper_with_lake(plan, tampered)
             with self._stage("verify", None):
                 verdict = pipe.verify(Flight)
             with self._stage("query", None):
@@ -201,7 +201,8 @@ class _Job:
         if not marker.exists():
             if self.folder.exists() and any(self.folder.iterdir()) and not (self.folder / "log").exists():
                 remedy = "name a new or empty folder: --dir DIR"
-                raise ConfigurationError(f"{self.folder} holds something else", remedy=remedy)
+                message = f"{self.folder} holds something else, or a job that cannot be continued"
+                raise ConfigurationError(message, remedy=remedy)
             return None
         found: dict[str, Any] = json.loads(marker.read_text("utf-8"))
         if found["job"] != self._identity():
@@ -215,8 +216,11 @@ class _Job:
         return {"seed": self.seed, "flights": self.limit, "tampering": attrs.asdict(self.tampering)}
 
     def _start_over(self) -> None:
-        """Clear what a job left that was killed while it published: nothing of it was archived."""
-        for part in ("log", "lake"):
+        """Clear what a job left that was killed while it published: nothing of it was archived.
+
+        The log goes last: by it, a job that is killed here knows the folder as its own.
+        """
+        for part in ("lake", "log"):
             shutil.rmtree(self.folder / part, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -227,8 +231,15 @@ class _Job:
             published = publish_events(producer, source, events, rejected, done)
         found = {"job": self._identity(), "published": published, "rejected": dict(sorted(rejected.items()))}
         if not self.tampering:
-            (self.folder / _PUBLISHED).write_text(json.dumps(found), "utf-8")
+            self._note_published(found)
         return found
+
+    def _note_published(self, found: Mapping[str, Any]) -> None:
+        """Write the marker whole, or not at all."""
+        marker = self.folder / _PUBLISHED
+        unfinished = marker.with_suffix(".writing")
+        unfinished.write_text(json.dumps(found), "utf-8")
+        unfinished.replace(marker)
 
     def _tamper_with_log(self, pipe: op.Pipeline, kinds: list[Kind]) -> list[Tampered]:
         if not kinds:
@@ -244,10 +255,10 @@ class _Job:
         with self._stage("dedup", None):
             pipe.dedup(Flight)
 
-    def _tamper_with_lake(self, plan: Mapping[Hop, list[Kind]]) -> list[Tampered]:
-        lake = self.folder / "lake"
-        raw = tamper_with_raw(lake / "raw" / self.topic.name, self.topic, plan[Hop.RAW], self.seed)
-        return raw + tamper_with_clean(lake / "clean" / self.topic.name, self.topic, plan[Hop.CLEAN], self.seed)
+    def _tamper_with_lake(self, plan: Mapping[Hop, list[Kind]], earlier: list[Tampered]) -> list[Tampered]:
+        raw, clean = (self.folder / "lake" / table / self.topic.name for table in ("raw", "clean"))
+        in_raw = tamper_with_raw(raw, self.topic, plan[Hop.RAW], self.seed, earlier)
+        return in_raw + tamper_with_clean(clean, self.topic, plan[Hop.CLEAN], self.seed, [*earlier, *in_raw])
 
 
 def publish_events(

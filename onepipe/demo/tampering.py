@@ -1,12 +1,16 @@
 """Tampering: records lost, repeated or altered behind the pipeline's back, in the log and in files of the lake.
 
-What is done is chosen by the seed and told by nobody but the list it returns, so that the verdict can be held to it.
+What is done is chosen by the seed and told by nobody but the list it returns, so that the verdict can be held to it. No
+identity is chosen twice: of a clean row that is lost together with the raw row it was made from, no file tells any more
+which arrival it stood for.
 """
 
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -16,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from onepipe.audit.verdict import Finding, Hop, Kind, Verdict
+from onepipe.errors import ConfigurationError
 from onepipe.lake import columns as c
 from onepipe.schema.keys import key_values
 from onepipe.transport import Message, TopicPartition
@@ -104,12 +109,22 @@ def unnamed(tampered: Sequence[Tampered], verdict: Verdict) -> list[Tampered]:
 def tamper_with_log(
     transport: Transport, faults: LogFaults, topic: Topic, kinds: Sequence[Kind], seed: int
 ) -> list[Tampered]:
-    """Tamper with messages that a log in memory holds, each at another offset."""
+    """Tamper with messages that a log in memory holds, each of another identity.
+
+    Raises:
+        ConfigurationError: there are fewer identities than `kinds`.
+    """
     chance = random.Random(f"log {seed}")  # noqa: S311 - reproducible by its seed
     partitions = transport.describe_topic(topic.name).partitions
     messages = [message for number in range(partitions) for message in _messages(transport, topic.name, number)]
+    chosen: dict[bytes | None, Message] = {}
+    for message in chance.sample(messages, len(messages)):
+        if len(chosen) == len(kinds):
+            break
+        chosen.setdefault(message.key, message)
+    _require(len(chosen), kinds)
     done = []
-    for kind, message in zip(kinds, chance.sample(messages, len(kinds)), strict=True):
+    for kind, message in zip(kinds, chosen.values(), strict=True):
         offset = message.offset
         match kind:
             case Kind.LOST:
@@ -122,46 +137,104 @@ def tamper_with_log(
     return done
 
 
-def tamper_with_raw(folder: Path, topic: Topic, kinds: Sequence[Kind], seed: int) -> list[Tampered]:
-    """Tamper with rows of raw files: the files keep their names."""
+def tamper_with_raw(
+    folder: Path, topic: Topic, kinds: Sequence[Kind], seed: int, spared: Sequence[Tampered] = ()
+) -> list[Tampered]:
+    """Tamper with rows of raw files, each of another identity: the files keep their names.
+
+    Raises:
+        ConfigurationError: there are fewer identities than `kinds`, those of `spared` left out.
+    """
 
     def describe(kind: Kind, row: Mapping[str, Any]) -> Tampered:
         return Tampered(kind, Hop.RAW, row[c.PARTITION], row[c.OFFSET], _identity(topic, row[c.KEY]))
 
-    return _tamper_with_files(folder, kinds, random.Random(f"raw {seed}"), describe, pc.field(c.ERROR).is_null())  # noqa: S311 - reproducible by its seed
+    return _tamper_with_files(folder, kinds, f"raw {seed}", describe, pc.field(c.ERROR).is_null(), spared)
 
 
-def tamper_with_clean(folder: Path, topic: Topic, kinds: Sequence[Kind], seed: int) -> list[Tampered]:
-    """Tamper with rows of clean files: the files keep their names."""
+def tamper_with_clean(
+    folder: Path, topic: Topic, kinds: Sequence[Kind], seed: int, spared: Sequence[Tampered] = ()
+) -> list[Tampered]:
+    """Tamper with rows of clean files: the files keep their names.
+
+    Raises:
+        ConfigurationError: there are fewer rows than `kinds`, those of `spared` left out.
+    """
 
     def describe(kind: Kind, row: Mapping[str, Any]) -> Tampered:
         identity = {name: row[name] for name in topic.identity}
         return Tampered(kind, Hop.CLEAN, row[c.PARTITION], row[c.OFFSET], identity)
 
-    return _tamper_with_files(folder, kinds, random.Random(f"clean {seed}"), describe, ~pc.field(c.DELETED))  # noqa: S311 - reproducible by its seed
+    return _tamper_with_files(folder, kinds, f"clean {seed}", describe, ~pc.field(c.DELETED), spared)
 
 
 def _tamper_with_files(
     folder: Path,
     kinds: Sequence[Kind],
+    seed: str,
+    describe: Callable[[Kind, Mapping[str, Any]], Tampered],
+    eligible: pc.Expression,
+    spared: Sequence[Tampered],
+) -> list[Tampered]:
+    if not kinds:
+        return []
+    files = sorted(file for file in folder.rglob("*.parquet") if not file.relative_to(folder).parts[0].startswith("_"))
+    chosen = _choose(files, kinds, random.Random(seed), describe, eligible, spared)  # noqa: S311 - reproducible by its seed
+    for file in {file for file, _ in chosen}:
+        table = pq.read_table(file, partitioning=None)
+        for (_, row), tampered in sorted(
+            ((place, t) for place, t in chosen.items() if place[0] == file), key=lambda item: -item[0][1]
+        ):
+            table = _changed(table, row, tampered.kind)
+        pq.write_table(table, file, compression="zstd")
+    return list(chosen.values())
+
+
+def _choose(
+    files: Sequence[Path],
+    kinds: Sequence[Kind],
     chance: random.Random,
     describe: Callable[[Kind, Mapping[str, Any]], Tampered],
     eligible: pc.Expression,
-) -> list[Tampered]:
-    files = sorted(file for file in folder.rglob("*.parquet") if not file.relative_to(folder).parts[0].startswith("_"))
-    chosen: dict[Path, list[Kind]] = {}
-    for kind in kinds:
-        chosen.setdefault(chance.choice(files), []).append(kind)
-    done: list[Tampered] = []
-    for file, file_kinds in chosen.items():
-        table = pq.read_table(file, partitioning=None)
-        numbered = table.append_column("row", pa.array(range(table.num_rows)))
-        rows = chance.sample(numbered.filter(eligible)["row"].to_pylist(), len(file_kinds))
-        for kind, row in zip(file_kinds, sorted(rows, reverse=True), strict=True):
-            done.append(describe(kind, table.slice(row, 1).to_pylist()[0]))
-            table = _changed(table, row, kind)
-        pq.write_table(table, file, compression="zstd")
-    return done
+    spared: Sequence[Tampered],
+) -> dict[tuple[Path, int], Tampered]:
+    """For each kind a row of a file, of all rows with the same chance, each of another identity."""
+    ends = list(accumulate(pq.read_metadata(file).num_rows for file in files))
+    total = ends[-1] if ends else 0
+    taken = [dict(tampered.identity) for tampered in spared]
+    chosen: dict[tuple[Path, int], Tampered] = {}
+    for number in chance.sample(range(total), total):
+        if len(chosen) == len(kinds):
+            break
+        at = bisect_right(ends, number)
+        row = number - (ends[at - 1] if at else 0)
+        found = _row(files[at], row).filter(eligible).to_pylist()
+        if found:
+            tampered = describe(kinds[len(chosen)], found[0])
+            if dict(tampered.identity) not in taken:
+                taken.append(dict(tampered.identity))
+                chosen[files[at], row] = tampered
+    _require(len(chosen), kinds)
+    return chosen
+
+
+def _row(file: Path, number: int) -> pa.Table:
+    """One row of a Parquet file."""
+    parquet = pq.ParquetFile(file)
+    for group in range(parquet.num_row_groups):
+        rows = parquet.metadata.row_group(group).num_rows
+        if number < rows:
+            return parquet.read_row_group(group).slice(number, 1)
+        number -= rows
+    raise IndexError(number)
+
+
+def _require(found: int, kinds: Sequence[Kind]) -> None:
+    if found < len(kinds):
+        raise ConfigurationError(
+            f"{len(kinds)} records cannot be tampered with, each of another identity: there are {found}",
+            remedy="tamper with fewer, or take more flights",
+        )
 
 
 def _changed(table: pa.Table, row: int, kind: Kind) -> pa.Table:
