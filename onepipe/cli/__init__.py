@@ -1,17 +1,25 @@
 """The command line: a thin shell over the library.
 
-Exit codes: 0, all is well; 1, the verdict is not balanced; 2, the command could not be carried out.
+Exit codes: 0, all is well; 1, the verdict is not balanced; 2, the command could not be carried out; 130, interrupted;
+141, whoever read the output stopped reading.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import Any, Final
 
 from onepipe.cli import codegen, demo, verify
 
 _COMMANDS = (demo, verify, codegen)
+
+_FAILED: Final = 2
+_INTERRUPTED: Final = 130
+_NOT_READ: Final = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,18 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: words of the command line; the process's own where None.
     """
-    options = parser().parse_args(arguments)
     try:
-        code: int = options.run(options)
+        try:
+            options = parser().parse_args(arguments)
+            code: int = options.run(options)
+        finally:
+            sys.stdout.flush()  # so that what cannot be written is known here, and not when the interpreter ends
+    except BrokenPipeError:
+        _leave_output()
+        return _NOT_READ
     except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        from onepipe.errors import OnepipeError
-
-        if not isinstance(error, OnepipeError):
-            raise
-        print(f"onepipe: {error}", file=sys.stderr)  # noqa: T201 - the command line's way to say it
-        return 2
+        _complain("interrupted")
+        return _INTERRUPTED
+    except Exception as error:  # whatever it is: the interpreter's own exit code would say "not balanced"
+        return _fail(error)
     return code
 
 
@@ -42,7 +52,44 @@ def parser() -> argparse.ArgumentParser:
         description="One pipeline between every producer and every consumer of a company's events.",
         epilog="Exit codes: 0 well, 1 not balanced, 2 the command could not be carried out.",
     )
+    top.add_argument("--version", action=_Version, nargs=0, help="say which release this is")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add(commands)
     return top
+
+
+class _Version(argparse.Action):
+    """Prints the release; it is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"onepipe {version('onepipe')}\n")
+        parser.exit()
+
+
+def _fail(error: Exception) -> int:
+    """Say what went wrong; where that is not foreseen, with its traceback."""
+    from onepipe.errors import OnepipeError
+
+    if isinstance(error, OSError) and not isinstance(error, OnepipeError):
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _leave_output()
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    elif isinstance(error, OnepipeError):
+        _complain(str(error))
+    else:
+        traceback.print_exception(error)
+    return _FAILED
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"onepipe: {message}\n")
+
+
+def _leave_output() -> None:
+    """Have the interpreter write nothing more where nobody reads, or nothing can be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -22,18 +22,24 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--dir", metavar="DIR", help="where the lake is made (default: a new temporary folder)")
     parser.add_argument("--json", action="store_true", help="print the account as one JSON object, in the last line")
-    parser.add_argument("--seed", type=int, default=2013, metavar="N", help="of everything random (default: 2013)")
+    parser.add_argument("--seed", type=_count, default=2013, metavar="N", help="of everything random (default: 2013)")
     for name, what in (("lose", "lost"), ("repeat", "repeated"), ("alter", "altered")):
         parser.add_argument(f"--{name}", type=_count, default=0, metavar="N", help=f"how many records are {what}")
-    parser.add_argument("--flights", type=_count, metavar="N", help="take only the first N flights of the file")
+    parser.add_argument("--flights", type=_from_one, metavar="N", help="take only the first N flights of the file")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the demonstration; 0 where the verdict is balanced and the query is right."""
-    from onepipe.demo.account import text_account
-    from onepipe.demo.job import run_job
-    from onepipe.demo.tampering import Tampering
+    try:
+        from onepipe.demo.account import text_account
+        from onepipe.demo.job import run_job
+        from onepipe.demo.tampering import Tampering
+    except ModuleNotFoundError as missing:
+        from onepipe.errors import MissingDependency
+
+        remedy = "pip install 'onepipe[demo]'"
+        raise MissingDependency(f"the demonstration needs {missing.name}", remedy=remedy) from missing
 
     folder = options.dir or tempfile.mkdtemp(prefix="onepipe-demo-")
     account = run_job(
@@ -51,7 +57,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("a count is not negative")
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def _from_one(text: str) -> int:
+    number = _count(text)
+    if not number:
+        raise argparse.ArgumentTypeError("without flights there is nothing to show")
     return number

@@ -27,26 +27,32 @@ def say_json(value: Any) -> None:
 def progress_bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error while work goes on, where that is a terminal and rich is installed; else a line.
 
+    The bar is drawn a few times a second, by a thread of its own; telling it what was done costs next to nothing.
+
     Args:
         title: what is done.
-        total: how much there is to do; None where that is not known.
+        total: how much there is to do; None where that is not known: the bar then only shows that work goes on.
 
     Yields:
         A function that is told how much was done since it was told last.
     """
     try:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     except ImportError:
         console = None
     else:
         console = Console(stderr=True)
     if console is None or not console.is_terminal:
         sys.stderr.write(f"{title} …\n")
+        sys.stderr.flush()
         yield lambda _: None
         return
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = [TextColumn("{task.description:<8}"), BarColumn(32), TimeElapsedColumn()]
+    if total is not None:
+        columns.append(TextColumn("{task.completed:,.0f} of {task.total:,.0f}"))
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(title, total=total)
         yield lambda done: progress.advance(task, done)
-        progress.update(task, total=total or 1, completed=total or 1)
+        if total is None:
+            progress.update(task, total=1, completed=1)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from onepipe.cli.output import say_json, say_text
+from onepipe.cli.output import progress_bar, say_json, say_text
+
+if TYPE_CHECKING:
+    from onepipe.errors import ConfigurationError
 
 
 def add(commands: Any) -> None:
@@ -25,20 +29,36 @@ def add(commands: Any) -> None:
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the verdict as one JSON object")
-    form.add_argument("--html", action="store_true", help="print the verdict as HTML")
+    form.add_argument("--html", action="store_true", help="print the verdict as an HTML page")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Verify, print, and say by the exit code whether the topic is balanced."""
-    from onepipe.audit.report_html import html_report
-    from onepipe.audit.verify import verify
     from onepipe.lake import open_lake
 
     lake = open_lake(options.lake)
-    verdict = verify(lake, lake.topic(options.topic), level=options.level)
+    if not lake.topics():
+        raise _no_lake(options.lake)
+    topic = lake.topic(options.topic)
+
+    from onepipe.audit.report_html import html_page
+    from onepipe.audit.verify import verify
+
+    with progress_bar("verify", None):
+        verdict = verify(lake, topic, level=options.level)
     if options.json:
         say_json(verdict.to_json())
     else:
-        say_text(html_report(verdict) if options.html else str(verdict))
+        say_text(html_page(verdict) if options.html else str(verdict))
     return 0 if verdict.balanced else 1
+
+
+def _no_lake(folder: str) -> ConfigurationError:
+    from onepipe.errors import ConfigurationError
+
+    below = Path(folder, "lake")
+    remedy = (
+        f"did you mean {below}?" if (below / "topics").is_dir() else "name the folder given to connect(url, lake=…)"
+    )
+    return ConfigurationError(f"there is no lake in {folder}", remedy=remedy)
