@@ -80,7 +80,7 @@ def _run(lines: Sequence[str]) -> str:
         done = subprocess.run(
             [*words[command], *arguments], capture_output=True, env=environment, encoding="utf-8", check=False
         )
-        assert not done.stderr, f"{line}: {done.stderr}"
+        assert done.returncode == 0, f"{line}: {done.stderr}"
         printed += done.stdout
     return printed
 
