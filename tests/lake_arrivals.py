@@ -280,4 +280,6 @@ def _plain(value: Any) -> Any:
         return "NaN" if value != value else value + 0.0
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return value.astimezone(dt.UTC) if isinstance(value, dt.datetime) else value

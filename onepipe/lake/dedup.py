@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -34,10 +35,10 @@ from onepipe.topic import Topic
 if TYPE_CHECKING:
     from onepipe.lake import Lake
 
-TARGET_ROWS: Final = 1_000_000
+TARGET_ROWS: Final = 500_000
 """Most rows of a clean file unless told otherwise."""
 ATTEMPTS: Final = 5
-"""How often a dedup starts over because another process committed first."""
+"""How often a dedup tries, starting over where another process committed first."""
 
 
 @attrs.frozen
@@ -96,13 +97,10 @@ def dedup(
     """
     started = time.perf_counter()
     run = _Dedup(lake, MergePlan(topic), rebuild=rebuild, target_rows=max(1, target_rows), memory=memory)
-    for attempt in range(ATTEMPTS):
-        try:
+    for _ in range(ATTEMPTS - 1):
+        with suppress(CommitConflict):
             return attrs.evolve(run.attempt(), seconds=time.perf_counter() - started)
-        except CommitConflict:
-            if attempt == ATTEMPTS - 1:
-                raise
-    raise AssertionError  # the last attempt returned or raised
+    return attrs.evolve(run.attempt(), seconds=time.perf_counter() - started)
 
 
 class _Dedup:
@@ -153,7 +151,7 @@ class _Dedup:
             index_hashes, index_days = find_days(index.runs(clean), np.unique(hashes))
         else:
             index_hashes, index_days = hashes[:0], days[:0]
-        return _touched(clean.files, (hashes, days), (index_hashes, index_days))
+        return touched_files(clean.files, (hashes, days), (index_hashes, index_days))
 
     def _commit(
         self,
@@ -199,7 +197,7 @@ def require_same_policy(table: LakeTable, clean: Snapshot, plan: MergePlan) -> N
         )
 
 
-def _touched(
+def touched_files(
     files: Sequence[LakeFile], arrivals: tuple[Hashes, Hashes], known: tuple[Hashes, Hashes]
 ) -> tuple[Sequence[LakeFile], Mapping[Day, Sequence[int]]]:
     """The files whose chunks hold a place of an arrival or a known row, and by day these chunks and new ones.

@@ -22,6 +22,7 @@ from onepipe.schema.values import Duration, Leaf, kind_of, time_from
 Convert: TypeAlias = Callable[[Any], Any]
 """From the Python value that pyarrow gives of a column's value, which is not None, to the logical value."""
 
+
 def _utc(moment: dt.datetime) -> dt.datetime:
     """A moment in UTC with the zone that decoding gives; pyarrow's differs by where in a column it stands."""
     return moment.replace(tzinfo=dt.UTC)

@@ -6,6 +6,7 @@ import sys
 import pytest
 from lake_arrivals import LOG, START, Event, Raw, declare_thing, thing
 
+import onepipe as op
 from onepipe.errors import CorruptFile, DeclarationError, LakeError, MissingDependency
 from onepipe.lake import columns as c
 from onepipe.lake import open_lake
@@ -180,13 +181,28 @@ def test_a_table_shows_itself(table):
     assert "<td>a</td>" in page
 
 
-def test_a_class_without_a_column_of_the_table_is_refused(table):
-    import onepipe.record as op
+@op.record
+class Named:
+    name: str
+    created: dt.datetime | None
+    tags: list[str] | None
 
-    @op.record(topic="Other", identity="name")
-    class Other:
-        name: str
-        colour: str
 
+@op.record
+class Coloured:
+    name: str
+    colour: str
+
+
+def test_records_come_as_instances_of_their_class(table):
+    found = sorted(table.records(Named), key=lambda record: record.name)
+    assert found == [
+        Named(name="a", created=START, tags=None),
+        Named(name="b", created=START + dt.timedelta(days=1), tags=["x"]),
+        Named(name="d", created=None, tags=None),
+    ]
+
+
+def test_a_class_with_a_field_the_table_lacks_is_refused(table):
     with pytest.raises(DeclarationError, match="colour"):
-        list(table.records(Other))
+        next(table.records(Coloured))
