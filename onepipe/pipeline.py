@@ -297,13 +297,16 @@ class Pipeline:
 
         return LakeProgress(lake.storage, name, topic)
 
-    def archive(self, what: type | Topic | str, **limits: Any) -> ArchiveReport:
+    def archive(
+        self, what: type | Topic | str, *, progress: Callable[[int], None] | None = None, **limits: Any
+    ) -> ArchiveReport:
         """Archive a topic into the raw table, up to the present end of the log, and the evidence about it.
 
         Exactly once: run again, killed at any point, or run by two processes at once, the rows are the same.
 
         Args:
             what: a record class, a topic, or the name of a registered one.
+            progress: told how many of the topic's messages were read since it was told last.
             **limits: bounds of a file and of memory; see `onepipe.lake.archive.archive`.
 
         Raises:
@@ -313,7 +316,7 @@ class Pipeline:
 
         opened, evidence = self._open(what), self._open(EVIDENCE)
         limits = {"observer": self._tell, **limits}
-        report = archive(opened.topic, self.transport, self.lake, self.registry, **limits)
+        report = archive(opened.topic, self.transport, self.lake, self.registry, progress=progress, **limits)
         if opened.topic.name != EVIDENCE.name:
             archive(evidence.topic, self.transport, self.lake, self.registry, **limits)
         return report

@@ -249,7 +249,7 @@ class _Job:
 
     def _archive(self, pipe: op.Pipeline, published: Mapping[str, Any]) -> None:
         with self._stage("archive", published["published"]) as done:
-            done(pipe.archive(Flight).rows)
+            pipe.archive(Flight, progress=done)
 
     def _dedup(self, pipe: op.Pipeline) -> None:
         with self._stage("dedup", None):

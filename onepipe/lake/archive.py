@@ -110,6 +110,7 @@ def archive(
     on_new_log: OnNewLog = "continue",
     stop: threading.Event | None = None,
     observer: Callable[[Event], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> ArchiveReport:
     """Archive a topic.
 
@@ -126,6 +127,8 @@ def archive(
             with the new log from its start, beside the old one's rows, or raise PositionLost.
         stop: set it to end the run early; what was read is committed.
         observer: told of each commit.
+        progress: told how many messages were read since it was told last, before they are committed; those that are
+            read again after a conflict count again.
 
     Raises:
         PositionLost: retention passed the lake's position, the log ends before it, or it is a new log and `on_new_log`
@@ -139,7 +142,7 @@ def archive(
     lake.catalog.declare(topic)
     table = LakeTable.ensure(lake.storage, layout.raw_table(topic.name), raw_schema(topic))
     run = _Archive(topic, description, lake, table, RowReader(topic, registry, description.log), limits)
-    run.observer = observer
+    run.observer, run.progress = observer, progress
     run.require_log(on_new_log)
     reader = transport.reader(list(run.partitions))
     try:
@@ -170,6 +173,7 @@ class _Archive:
     poll_size: int = attrs.field(init=False)
     since: float = 0.0
     observer: Callable[[Event], None] | None = None
+    progress: Callable[[int], None] | None = None
 
     def __attrs_post_init__(self) -> None:
         log = self.description.log
@@ -262,6 +266,8 @@ class _Archive:
             self.poll_size = self.allowed(rows.table.nbytes // len(messages))
             for number, part in rows.by_partition():
                 self.file(number).add(part)
+            if self.progress is not None:
+                self.progress(len(messages))
         share = self.limits.memory // len(self.partitions)
         for writer in self.files.values():
             if writer.pending > share:

@@ -71,6 +71,16 @@ def test_all_messages_arrive_once_with_their_positions(world):
     assert report.progress == {0: 4, 1: 3, 2: 3}
 
 
+def test_progress_adds_up_to_what_was_read(world):
+    world.publish(*range(20))
+    told = []
+    world.archive(limits=SMALL, progress=told.append)
+    assert sum(told) == 20
+    assert len(told) > 1
+    world.archive(progress=told.append)
+    assert sum(told) == 20
+
+
 def test_archiving_again_adds_nothing(world):
     world.publish(*range(10))
     world.archive()
