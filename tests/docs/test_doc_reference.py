@@ -13,12 +13,11 @@ import pytest
 from doc_pages import DOCS
 
 import onepipe as op
-from onepipe import declaration, errors, rules
+from onepipe import cli, declaration, errors, rules
 from onepipe.audit.evidence import EVIDENCE
 from onepipe.audit.header import _HEADER
 from onepipe.audit.verdict import Bucket, HopVerdict, State
 from onepipe.audit.verify import Level
-from onepipe.cli import parser
 from onepipe.lake.clean_files import CleanFooter
 from onepipe.lake.columns import CLEAN_COLUMNS, RAW_COLUMNS, Quarantine
 from onepipe.lake.raw_footer import RawFooter
@@ -82,7 +81,7 @@ def test_every_argument_is_named(name: str) -> None:
 
 
 def commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    for action in parser()._actions:
+    for action in cli.parser()._actions:
         if isinstance(action, argparse._SubParsersAction):
             yield from action.choices.items()
 
@@ -94,6 +93,16 @@ def test_every_option_of_a_command_has_its_line(name: str, command: argparse.Arg
         expected |= set(action.option_strings) or {str(action.metavar)}
     documented = first_cells(section("reference/cli.md", f"## onepipe {name}"))
     assert documented == expected - {"-h", "--help"}
+
+
+def test_every_option_of_no_command_is_named() -> None:
+    options = {option for action in cli.parser()._actions for option in action.option_strings}
+    assert options <= set(re.findall(r"(?<=[` ])--?[a-z]+", page("reference/cli.md")))
+
+
+def test_every_exit_code_has_its_line() -> None:
+    documented = re.findall(r"^\| (\d+) \|", page("reference/cli.md"), re.MULTILINE)
+    assert documented == ["0", "1", *(str(code) for code in (cli._FAILED, cli._INTERRUPTED, cli._NOT_READ))]
 
 
 def test_every_command_has_its_section() -> None:
