@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from demo_process import run
+
+from onepipe.audit.verdict import Hop, Kind
+from onepipe.audit.verify import verify
+from onepipe.demo.account import text_account
+from onepipe.demo.flights import Flight, source_table
+from onepipe.demo.tampering import Tampering, unnamed
+from onepipe.errors import ConfigurationError
+from onepipe.lake import open_lake
+from onepipe.record import topic_of
+
+pytestmark = pytest.mark.flights
+FEW = 600
+KEYS = {
+    "source_rows",
+    "published",
+    "rejected",
+    "archived",
+    "exact_duplicates",
+    "superseded",
+    "clean",
+    "verdict",
+    "seconds",
+    "query",
+}
+
+
+def same(left, right) -> None:
+    """Two accounts agree in all but time and place."""
+    passing = {"seconds", "folder"}
+    one, other = ({k: v for k, v in each.to_json().items() if k not in passing} for each in (left, right))
+    assert one == other
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("demo"), FEW)
+
+
+def test_every_flight_is_in_the_clean_table_once_and_every_arrival_is_accounted_for(account):
+    assert account.source_rows == account.clean == FEW
+    assert account.archived == account.published == account.clean + account.superseded + account.exact_duplicates
+    assert account.verdict.balanced
+    assert account.query_right
+    assert account.sound
+    assert account.superseded > FEW
+    assert account.exact_duplicates > 0
+    assert sum(account.rejected.values()) > 0
+
+
+def test_the_account_as_json_has_every_figure(account):
+    document = json.loads(json.dumps(account.to_json()))
+    assert document.keys() >= KEYS
+    assert document["verdict"] == "balanced"
+    assert document["query"] == "equal"
+    assert document["seconds"].keys() == {"read", "publish", "archive", "dedup", "verify", "query"}
+
+
+def test_the_same_seed_gives_the_same_figures_and_another_seed_others(account, tmp_path):
+    same(account, run(tmp_path / "same", FEW))
+    assert run(tmp_path / "other", FEW, seed=1).published != account.published
+
+
+def test_a_finished_job_run_again_finds_what_it_left(account):
+    same(account, run(account.folder, FEW))
+
+
+def test_the_account_fits_into_100_columns(account, tmp_path):
+    tampered = run(tmp_path, FEW, tampering=Tampering(2, 2, 2))
+    for each in (account, tampered):
+        lines = [line for line in text_account(each).splitlines() if str(each.folder) not in line]
+        assert max(map(len, lines)) <= 100
+        assert any("the lake's answer" in line for line in lines)
+
+
+def check_named(account, folder, count: int) -> None:
+    """The verdict names each record that was tampered with and no other, then and from the files alone."""
+    assert len(account.tampered) == count
+    assert not account.sound
+    lake = open_lake(folder / "lake")
+    for verdict in (account.verdict, verify(lake, lake.topic("Flights"))):
+        assert not unnamed(account.tampered, verdict), str(verdict)
+        assert len(verdict.findings) == count, str(verdict)
+        assert {finding.topic for finding in verdict.findings} == {"Flights"}
+        assert not verdict.balanced
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_single_fault_is_named_and_nothing_else(tmp_path, kind):
+    chosen = {Kind.LOST: "lose", Kind.REPEATED: "repeat", Kind.ALTERED: "alter"}[kind]
+    account = run(tmp_path, FEW, tampering=Tampering(**{chosen: 1}))
+    check_named(account, tmp_path, 1)
+    assert account.verdict.findings[0].kind is kind
+
+
+@pytest.mark.parametrize(("count", "seed"), [(3, 2013), (10, 1)])
+def test_every_fault_is_named_and_nothing_else(tmp_path, count, seed):
+    account = run(tmp_path, FEW, seed=seed, tampering=Tampering(count, count, count))
+    check_named(account, tmp_path, 3 * count)
+    for hop in (Hop.LOG, Hop.RAW, Hop.CLEAN):
+        assert sum(account.verdict.faults(hop).values()) == count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_every_fault_is_named_and_nothing_else_whatever_the_seed(tmp_path, count, seed):
+    account = run(tmp_path, 300, seed=seed, tampering=Tampering(count, count, count))
+    check_named(account, tmp_path, 3 * count)
+
+
+def test_no_identity_is_tampered_with_twice(tmp_path):
+    account = run(tmp_path, 40, tampering=Tampering(10, 10, 10))
+    identities = {tuple(tampered.identity.values()) for tampered in account.tampered}
+    assert len(identities) == 30
+    check_named(account, tmp_path, 30)
+
+
+def test_more_faults_than_there_are_flights_are_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="take more flights"):
+        run(tmp_path, 5, tampering=Tampering(lose=30))
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("a year of work")
+    with pytest.raises(ConfigurationError, match="holds something else"):
+        run(tmp_path, FEW)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_job_of_other_figures_is_not_continued(account):
+    with pytest.raises(ConfigurationError, match="other figures"):
+        run(account.folder, FEW - 1)
+
+
+def test_the_source_has_as_many_flights_as_identities():
+    source = source_table()
+    names = {"scheduled_hour": "time_hour"}
+    keys = source.select([names.get(name, name) for name in topic_of(Flight).identity])
+    assert source.num_rows == keys.group_by(keys.column_names).aggregate([]).num_rows == 336_776
+
+
+@pytest.mark.slow
+def test_a_year_of_flights_is_balanced_and_the_query_is_right(tmp_path):
+    account = run(tmp_path, None)
+    assert account.source_rows == account.clean == 336_776
+    assert account.archived == account.published == account.clean + account.superseded + account.exact_duplicates
+    assert account.sound, str(account.verdict)
+    assert account.query_right
+
+
+@pytest.mark.slow
+def test_faults_in_a_year_of_flights_are_named_and_nothing_else(tmp_path):
+    check_named(run(tmp_path, None, tampering=Tampering(3, 3, 3)), tmp_path, 9)

@@ -1,0 +1,104 @@
+"""The demonstration in a process of its own, which may kill itself at a given point; run as a script by tests.
+
+demo_process.py FOLDER FLIGHTS                       the whole job; prints its account as JSON
+demo_process.py FOLDER FLIGHTS POINT CALL WHEN       the same, killed before or after a call of one of POINTS
+demo_process.py FOLDER FLIGHTS merge                 archive and dedup of what was published, in small steps
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onepipe as op
+from onepipe.audit.ledger import Ledger
+from onepipe.demo import job
+from onepipe.demo.flights import Flight
+from onepipe.demo.tampering import Tampering
+from onepipe.lake.archive import ArchiveLimits
+from onepipe.lake.engine import Engine
+from onepipe.lake.raw_files import RawFileWriter
+from onepipe.lake.storage import LocalStorage
+from onepipe.lake.table import LakeTable
+from onepipe.producer import Producer
+
+SEED = 2013
+POINTS = {
+    "record": (Producer, "publish"),
+    "closing": (Producer, "close"),
+    "clearing": (job.shutil, "rmtree"),
+    "marker": (job._Job, "_note_published"),
+    "raw rows": (RawFileWriter, "add"),
+    "raw file": (RawFileWriter, "finish"),
+    "file": (LocalStorage, "publish"),
+    "commit": (LakeTable, "_transact"),
+    "merging": (Engine, "stream"),
+    "proof": (Ledger, "add_proofs"),
+    "seal": (Ledger, "seal"),
+}
+
+
+@contextmanager
+def quiet(_: str, __: int | None) -> Iterator[Callable[[int], None]]:
+    """Progress that is not shown."""
+    yield lambda _: None
+
+
+def run(folder: str | Path, flights: int, *, seed: int = SEED, tampering: Tampering | None = None) -> job.Account:
+    """Do the main job in this process."""
+    tampering = tampering or Tampering()
+    return job.run_job(folder, seed=seed, tampering=tampering, flights=flights, progress=quiet)
+
+
+def start(folder: Path, flights: int, *words: object) -> subprocess.Popen[str]:
+    """Run this script."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    return subprocess.Popen(
+        [sys.executable, __file__, str(folder), str(flights), *map(str, words)],
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def die_at(point: str, call: int, *, after: bool) -> None:
+    """Kill this process at a call of one of POINTS, counted from 1: before it, or after it returned."""
+    owner, name = POINTS[point]
+    original: Callable[..., Any] = getattr(owner, name)
+    calls = iter(range(1, sys.maxsize))
+
+    def dying(*args: Any, **options: Any) -> Any:
+        number = next(calls)
+        if number == call and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(*args, **options)
+        if number == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, dying)
+
+
+def merge(folder: str) -> None:
+    """Archive and deduplicate what was published, in many commits."""
+    with op.connect(f"memory://{folder}/log", lake=f"{folder}/lake") as pipe:
+        limits = ArchiveLimits(file_rows=300, batch=200)
+        pipe.archive(Flight, limits=limits)
+        pipe.dedup(Flight)
+
+
+if __name__ == "__main__":
+    _, where, count, *rest = sys.argv
+    if rest == ["merge"]:
+        merge(where)
+    else:
+        if rest:
+            die_at(rest[0], int(rest[1]), after=rest[2] == "after")
+        print(json.dumps(run(where, int(count)).to_json(), default=str))  # noqa: T201 - the parent reads it
