@@ -51,9 +51,9 @@ class Work:
             self.discard(prepared)
 
 
-def each(function: Callable[[Any], object], arguments: Sequence[Any]) -> Work:
+def each(function: Callable[[Any], object], arguments: Sequence[Any], prepare: Callable[[], object] = _nothing) -> Work:
     """Call a function with each of some arguments, and keep what it returns until the end."""
-    return Work(lambda _: [function(argument) for argument in arguments])
+    return Work(lambda _: [function(argument) for argument in arguments], prepare)
 
 
 @attrs.frozen

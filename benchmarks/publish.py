@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import onepipe as op
+from benchmarks.codec import forget_partitions
 from benchmarks.data import DataSet, data_sets
 from benchmarks.measure import Result, Subject, Work, interleaved
 from benchmarks.run import Run
@@ -33,6 +34,7 @@ def _publishing(data: DataSet, *, named: bool, audit: bool) -> Work:
         pipe = op.connect("memory://")
         producer = pipe.producer(audit=audit)
         producer.publish(records[0])  # compiles the route, and opens the epoch
+        forget_partitions()
         return pipe, producer
 
     def run(prepared: Any) -> None:
