@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from onepipe.errors import DecodeError
 from onepipe.schema.arrow import arrow_schema
-from onepipe.schema.columnar import ColumnarDecoder, compile_columnar
 from onepipe.schema.framing import read_frame
+from onepipe.transcode_columns import DecodeColumns, columns_decoder
 
 if TYPE_CHECKING:
     from onepipe.registry.port import Registry
@@ -32,7 +32,7 @@ class ArrowDecoder:
         self._registry = registry
         self._reader = reader
         self._schema = arrow_schema(reader)
-        self._decoders: dict[int, ColumnarDecoder] = {}
+        self._decoders: dict[int, DecodeColumns] = {}
 
     def decode(self, messages: Sequence[Message]) -> pa.RecordBatch:
         """The records of messages in their order, deletes left out.
@@ -55,10 +55,10 @@ class ArrowDecoder:
         return batch
 
     def _decode(self, messages: Sequence[Message], numbers: Sequence[int], schema_id: int, skip: int) -> pa.RecordBatch:
-        decoder = self._decoders.get(schema_id)
-        if decoder is None:
-            decoder = self._decoders[schema_id] = compile_columnar(self._registry.schema(schema_id), self._reader)
-        decoded = decoder.decode([messages[number].value or b"" for number in numbers], skip)
+        decode = self._decoders.get(schema_id)
+        if decode is None:
+            decode = self._decoders[schema_id] = columns_decoder(self._registry.schema(schema_id), self._reader)
+        decoded = decode([messages[number].value or b"" for number in numbers], skip)
         for row, error in decoded.errors.items():
             message = messages[numbers[row]]
             error.topic, error.partition, error.offset = message.topic, message.partition, message.offset

@@ -35,6 +35,7 @@ class ChangeKind(StrEnum):
     DOCS = "docs"
     SENSITIVITY = "sensitivity"
     AUDIT = "audit"
+    CODEC = "codec"
 
 
 class Severity(StrEnum):
@@ -155,6 +156,9 @@ def _topic_changes(old: Topic, new: Topic) -> Iterator[Change]:
     elif _key(old, old.partition_key or old.identity) != _key(new, new.partition_key or new.identity):
         before, after = _key(old, old.partition_key or old.identity), _key(new, new.partition_key or new.identity)
         yield _ask(ChangeKind.PARTITION_KEY, f"the partition key changes from {before} to {after}")
+    if old.codec != new.codec:
+        message = f"the codec changes from {old.codec or 'Avro'} to {new.codec or 'Avro'}"
+        yield Change(ChangeKind.CODEC, Severity.REFUSED, message)
     if old.merge != new.merge:
         message = f"the merge policy changes from {_policy(old.merge)} to {_policy(new.merge)}"
         yield _ask(ChangeKind.MERGE, message)

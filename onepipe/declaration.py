@@ -24,7 +24,9 @@ RESERVED_PREFIX: Final = "_op_"
 """Prefix of the lake's own columns; no field may begin with it."""
 
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
-_KEYS: Final = ("version", "topic", "identity", "merge", "event_time", "checks", "owner", "partition_key", "audit")
+_KEYS: Final = (
+    *("version", "topic", "identity", "merge", "event_time", "checks", "owner", "partition_key", "audit", "codec"),
+)
 
 
 def require_form(declared: Any, name: str | None) -> None:
@@ -42,7 +44,7 @@ def require_form(declared: Any, name: str | None) -> None:
     if version != DECLARATION_VERSION:
         remedy = "a newer release of onepipe wrote it; upgrade"
         raise DeclarationError(f"the declaration has form version {version}", topic=name, remedy=remedy)
-    for key in ("topic", "event_time", "owner", "audit"):
+    for key in ("topic", "event_time", "owner", "audit", "codec"):
         if key in declared and not isinstance(declared[key], str):
             raise DeclarationError(f"{key!r} is text", topic=name)
     for key in ("identity", "partition_key"):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onepipe.audit.header import DELETE_HEADER
 from onepipe.deletion import Deletion, deletion_schema_id, read_deletion
 from onepipe.errors import DecodeError, OnepipeError
-from onepipe.schema.decode import compile_decoder
 from onepipe.schema.framing import read_frame
+from onepipe.transcode import body_decoder
 
 if TYPE_CHECKING:
     from onepipe.registry.port import Registry
@@ -76,7 +76,7 @@ class MessageDecoder:
         decode = self._decoders.get(frame.schema_id)
         if decode is None:
             writer = self._registry.schema(frame.schema_id)
-            decode = compile_decoder(writer, reader=self._reader, classes=self._classes)
+            decode = body_decoder(writer, reader=self._reader, classes=self._classes)
             self._decoders[frame.schema_id] = decode
         return Decoded(decode(value, frame.start), False, frame.schema_id)
 

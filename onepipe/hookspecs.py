@@ -46,7 +46,7 @@ def onepipe_transport(url: Url, settings: Mapping[str, Any]) -> Callable[[], Tra
 
 @_all_results
 def onepipe_sinks() -> Mapping[str, Callable[..., Sink[Any]]]:  # type: ignore[empty-body]  # a specification
-    """Sinks by the name under which configuration and command line find them: a function that makes one.
+    """Sinks by the name under which `Pipeline.sink` finds them: a function that makes one.
 
     It is called with the sink's settings as keyword arguments.
     """
@@ -62,7 +62,7 @@ def onepipe_field_merges() -> Sequence[FieldMerge]:  # type: ignore[empty-body] 
 
 @_all_results
 def onepipe_codecs() -> Mapping[str, Codec]:  # type: ignore[empty-body]  # a specification
-    """Codecs by the name under which an attached topic asks for one."""
+    """Codecs by the name under which topics ask for one."""
 
 
 @_all_results

@@ -69,6 +69,7 @@ if TYPE_CHECKING:  # what the overloads take; at run time the signatures below s
         owner: str | None
         partition_key: str | Sequence[str]
         audit: Audit
+        codec: str | None
         name: str | None
         namespace: str | None
         doc: str | None
@@ -175,6 +176,7 @@ def record(
     owner: str | None = None,
     partition_key: str | Sequence[str] = (),
     audit: Audit = "counted",
+    codec: str | None = None,
     name: str | None = None,
     namespace: str | None = None,
     doc: str | None = None,
@@ -195,6 +197,7 @@ def record(
         owner: who answers for the topic.
         partition_key: fields whose values choose the partition; the identity's where empty.
         audit: "counted", or "named" to keep each record's identity as evidence.
+        codec: name of the codec in which messages' bodies are written; None for Avro.
         name: Avro name of the record, the class's by default.
         namespace: Avro namespace; None is that of the record it is used in, "" is none.
         doc: what the record means, the class's docstring by default.
@@ -221,6 +224,7 @@ def record(
             owner=owner,
             partition_key=_names(partition_key),
             audit=audit,
+            codec=codec,
             namespace=namespace,
             doc=_doc(plain) if doc is None else doc,
             aliases=_texts("aliases", aliases),

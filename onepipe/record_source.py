@@ -50,6 +50,7 @@ class RecordOptions:
     owner: str | None = None
     partition_key: tuple[str, ...] = ()
     audit: Audit = "counted"
+    codec: str | None = None
     namespace: str | None = None
     doc: str | None = None
     aliases: tuple[str, ...] = ()
@@ -177,6 +178,7 @@ class Declaration:
             owner=options.owner,
             partition_key=options.partition_key,
             audit=options.audit,
+            codec=options.codec,
         )
 
     def _identity(self, topic: str) -> tuple[str, ...]:

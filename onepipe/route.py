@@ -9,9 +9,9 @@ import attrs
 
 from onepipe.checks import topic_checks
 from onepipe.partitioner import partition_for
-from onepipe.schema.encode import compile_encoder
 from onepipe.schema.framing import frame
 from onepipe.schema.keys import compile_key
+from onepipe.transcode import body_encoder
 
 if TYPE_CHECKING:
     from onepipe.audit.tally import Tally
@@ -45,7 +45,7 @@ class Route:
         topic, classes = opened.topic, opened.classes
         return cls(
             opened,
-            compile_encoder(
+            body_encoder(
                 topic.schema,
                 classes=classes,
                 prefix=frame(opened.schema_id),

@@ -58,6 +58,7 @@ class Topic:
         owner: who answers for the topic.
         partition_key: fields whose values choose the partition; the identity's where empty.
         audit: "counted" proves by counts and digests; "named" also keeps each record's identity as evidence.
+        codec: name of the codec in which messages' bodies are written; None for Avro.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Topic:
     owner: str | None = None
     partition_key: tuple[str, ...] = ()
     audit: Audit = "counted"
+    codec: str | None = None
 
     @classmethod
     def declare(
@@ -83,6 +85,7 @@ class Topic:
         owner: str | None = None,
         partition_key: str | Sequence[str] = (),
         audit: Audit = "counted",
+        codec: str | None = None,
     ) -> Topic:
         """Declare a topic over a schema; whatever declaration the schema's record carried is replaced.
 
@@ -91,7 +94,8 @@ class Topic:
                 the nearest match.
         """
         rules = MappingProxyType({rule: str(check) for rule, check in (checks or {}).items()})
-        topic = cls(name, schema, _names(identity), merge, event_time, rules, owner, _names(partition_key), audit)
+        key = _names(partition_key)
+        topic = cls(name, schema, _names(identity), merge, event_time, rules, owner, key, audit, codec or None)
         require_valid(topic)
         root = topic.record
         fields = tuple(_normal(field) for field in root.fields)
@@ -132,6 +136,7 @@ class Topic:
             owner=declared.get("owner"),
             partition_key=declared.get("partition_key", ()),
             audit=declared.get("audit", "counted"),
+            codec=declared.get("codec"),
         )
 
     @property
@@ -172,6 +177,7 @@ class Topic:
             "owner": self.owner,
             "partition_key": list(self.partition_key),
             "audit": None if self.audit == "counted" else self.audit,
+            "codec": self.codec,
         }
         present = {key: value for key, value in optional.items() if value}
         return {"version": DECLARATION_VERSION, "topic": self.name, **present}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from onepipe.codec import find_codec
 from onepipe.errors import DeclarationError, NotRegistered, TopicNotFound
 from onepipe.record import record_info, topic_of
 from onepipe.topic import Topic
@@ -76,13 +77,15 @@ class Topics:
 
         Raises:
             Incompatible: the declaration cannot follow the registered one.
-            DeclarationError: a class that declares no topic.
+            DeclarationError: a class that declares no topic, or one that asks for a codec there is not.
         """
         known = self._opened.get(what)
         if known is not None and not allow:
             return known
         with self._lock:
             topic = self.resolve(what)
+            if topic.codec is not None:
+                find_codec(topic.codec)
             registered = self._registry.register(topic, allow=allow)
             description = self._transport.create_topic(topic.name, partitions=partitions or self._partitions)
             classes = record_info(what).classes if isinstance(what, type) else {}

@@ -116,6 +116,7 @@ class ClassWriter:
             "owner": literal(topic.owner) if topic.owner else None,
             "partition_key": literal(topic.partition_key) if topic.partition_key else None,
             "audit": literal(topic.audit) if topic.audit != "counted" else None,
+            "codec": literal(topic.codec) if topic.codec else None,
         }
         return {name: value for name, value in told.items() if value is not None}
 

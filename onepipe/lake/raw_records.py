@@ -16,9 +16,9 @@ from onepipe.lake.columns import Quarantine, field_columns
 from onepipe.lake.raw_deletes import DeleteReader, delete_columns
 from onepipe.lake.raw_values import NO_SCHEMA, Rows, ValueBatch
 from onepipe.registry.port import SchemaSource
-from onepipe.schema.columnar import ColumnarDecoder, compile_columnar
 from onepipe.schema.model import Schema
 from onepipe.topic import Topic
+from onepipe.transcode_columns import DecodeColumns, columns_decoder
 
 
 class RecordReader:
@@ -34,7 +34,7 @@ class RecordReader:
         self._topic = topic
         self._registry = registry
         self._deletes = DeleteReader(topic, registry)
-        self._decoders: dict[int, ColumnarDecoder | str] = {}
+        self._decoders: dict[int, DecodeColumns | str] = {}
 
     def read(self, batch: ValueBatch) -> None:
         """Digest and decode every message of a batch; what cannot be decoded gets an error.
@@ -57,11 +57,11 @@ class RecordReader:
         seed = schema.fingerprint
         batch.set_digests(rows, [xxh3_128_digest(value[start:], seed) for value in values])
         batch.schemas[schema_id] = schema.document()
-        decoder = self._decoder(schema_id, schema)
-        if isinstance(decoder, str):
-            batch.refuse(rows, f"{Quarantine.UNREADABLE}: {decoder}")
+        decode = self._decoder(schema_id, schema)
+        if isinstance(decode, str):
+            batch.refuse(rows, f"{Quarantine.UNREADABLE}: {decode}")
             return
-        decoded = decoder.decode(values, start)
+        decoded = decode(values, start)
         table = pa.Table.from_batches([decoded.columns]).cast(self.fields)
         if decoded.errors:
             for number, error in decoded.errors.items():
@@ -76,11 +76,11 @@ class RecordReader:
         except NotRegistered:
             return None
 
-    def _decoder(self, schema_id: int, schema: Schema) -> ColumnarDecoder | str:
+    def _decoder(self, schema_id: int, schema: Schema) -> DecodeColumns | str:
         """The decoder of a schema, or why there is none."""
         if schema_id not in self._decoders:
             try:
-                self._decoders[schema_id] = compile_columnar(schema, self._topic.schema)
+                self._decoders[schema_id] = columns_decoder(schema, self._topic.schema)
             except ResolutionError as error:
                 self._decoders[schema_id] = f"schema id {schema_id}: {error}"
         return self._decoders[schema_id]

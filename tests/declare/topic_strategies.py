@@ -67,4 +67,5 @@ def topics(draw: st.DrawFn) -> Topic:
         owner=draw(st.sampled_from((None, "team things"))),
         partition_key=draw(st.lists(st.sampled_from(("region", "id")), unique=True)),
         audit=draw(st.sampled_from(("counted", "named"))),
+        codec=draw(st.sampled_from((None, "json"))),
     )

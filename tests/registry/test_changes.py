@@ -42,6 +42,7 @@ def told(old, new):
         ({"owner": "team"}, ChangeKind.OWNER, Severity.NOTE),
         ({"doc": "Doc."}, ChangeKind.DOCS, Severity.NOTE),
         ({"audit": "named"}, ChangeKind.AUDIT, Severity.NOTE),
+        ({"codec": "json"}, ChangeKind.CODEC, Severity.REFUSED),
     ],
 )
 def test_each_change_of_a_topic_is_told_both_ways_with_its_severity(changed, kind, severity):
