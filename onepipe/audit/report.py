@@ -15,6 +15,7 @@ from onepipe.audit.verdict import Bucket, DamagedFile, Finding, HopVerdict, Kind
 _LEVELS: Final = " ▁▂▃▄▅▆▇█"
 _WIDTH: Final = 73
 _COLUMNS: Final = 100
+_SPANS: Final = (1, 2, 3, 4, 6, 8, 12, 24)
 _LISTED: Final = 50
 _DAMAGED_LISTED: Final = 5
 _NOTE_INDENT: Final = " " * 12
@@ -50,12 +51,15 @@ class Bar:
 
 
 def bars(buckets: Sequence[Bucket], width: int) -> list[Bar]:
-    """Join hours into at most `width` bars of equal spans of time, hours without records included."""
+    """Join hours into at most `width` bars of equal spans of time, hours without records included.
+
+    A span divides a day, or is of whole days.
+    """
     if not buckets:
         return []
     hour = dt.timedelta(hours=1)
     start, end = buckets[0].hour, buckets[-1].hour + hour
-    span = -(-((end - start) // hour) // width) * hour
+    span = _span(-(-((end - start) // hour) // width)) * hour
     grouped: dict[int, list[Bucket]] = {}
     for bucket in buckets:
         grouped.setdefault((bucket.hour - start) // span, []).append(bucket)
@@ -66,6 +70,11 @@ def bars(buckets: Sequence[Bucket], width: int) -> list[Bar]:
         expected, found = sum(b.expected for b in members), sum(b.found for b in members)
         drawn.append(Bar(first, min(first + span, end), expected, found, worst([b.state for b in members])))
     return drawn
+
+
+def _span(least: int) -> int:
+    """The hours of a bar that are at least `least`."""
+    return next((hours for hours in _SPANS if hours >= least), -(-least // 24) * 24)
 
 
 def text_report(verdict: Verdict) -> str:
@@ -151,6 +160,6 @@ def _text_picture(buckets: Sequence[Bucket]) -> list[str]:
 
 
 def span_text(drawn: Sequence[Bar]) -> str:
-    """The span of time a bar stands for: "3 h", "5 d", "5 d 2 h"."""
-    days, hours = divmod((drawn[0].last - drawn[0].first) // dt.timedelta(hours=1), 24)
-    return " ".join(text for count, text in ((days, f"{days} d"), (hours, f"{hours} h")) if count)
+    """The span of time a bar stands for: "3 h", "5 d"."""
+    hours = (drawn[0].last - drawn[0].first) // dt.timedelta(hours=1)
+    return f"{hours} h" if hours % 24 else f"{hours // 24} d"

@@ -38,7 +38,7 @@ def progress_bar(title: str, total: int | None) -> Iterator[Callable[[int], None
     """
     try:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, TextColumn
     except ImportError:
         console = None
     else:
@@ -48,7 +48,7 @@ def progress_bar(title: str, total: int | None) -> Iterator[Callable[[int], None
         sys.stderr.flush()
         yield lambda _: None
         return
-    columns = [TextColumn("{task.description:<8}"), BarColumn(32), TimeElapsedColumn()]
+    columns = [TextColumn("{task.description:<8}"), BarColumn(32), TextColumn("{task.elapsed:6.1f} s")]
     if total is not None:
         columns.append(TextColumn("{task.completed:,.0f} of {task.total:,.0f}"))
     with Progress(*columns, console=console) as progress:
