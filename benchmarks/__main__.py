@@ -1,4 +1,4 @@
-"""Measure onepipe beside its peers: `python -m benchmarks [names…] [--records N] [--quick] [--json]`."""
+"""Measure onepipe beside its peers: `python -m benchmarks [names…] [--records N] [--rounds N] [--quick] [--json]`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     results = []
     with tempfile.TemporaryDirectory(prefix="onepipe-benchmarks-", dir=options.dir) as folder:
-        run = Run(sizes, _QUICK_ROUNDS if options.quick else _ROUNDS, Path(folder))
+        run = Run(sizes, options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS), Path(folder))
         for name in options.names or BENCHMARKS:
             for result in BENCHMARKS[name](run):
                 print(table([result]).splitlines()[-1], file=sys.stderr, flush=True)
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure onepipe beside its peers.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--records", type=int, metavar="N", help="rows of the lake; smaller ones bound the rest too")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"of each comparison; {_ROUNDS}, quick {_QUICK_ROUNDS}")
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
     parser.add_argument(

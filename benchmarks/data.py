@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -86,15 +86,21 @@ class Flights:
 
     @cached_property
     def _source(self) -> pa.Table:
-        from onepipe.demo.flights import source_table
-
-        return source_table().slice(0, max(self._wanted, 1000))
+        return _flights_table().slice(0, max(self._wanted, 1000))
 
     @cached_property
     def _events(self) -> Events:
         from onepipe.demo.flights import life_events
 
         return life_events(self._source, seed=1)
+
+
+@cache
+def _flights_table() -> pa.Table:
+    """The flights' source file, read once."""
+    from onepipe.demo.flights import source_table
+
+    return source_table()
 
 
 def data_sets(length: int) -> list[DataSet]:
