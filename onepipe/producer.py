@@ -8,7 +8,6 @@ import os
 import threading
 import time
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
@@ -20,7 +19,8 @@ from onepipe.audit.tally import Settled, Tally
 from onepipe.dead_letters import dead_letter_topic, rejected_letter
 from onepipe.deletion import compile_deletion
 from onepipe.errors import BufferFull, ClosedError, DeliveryError, InvalidRecord
-from onepipe.observe.events import EpochClosed, EpochOpened, Event, RecordsRejected
+from onepipe.observe.events import EpochClosed, EpochOpened, Event
+from onepipe.observe.rejections import Rejections
 from onepipe.receipt import Receipt
 from onepipe.route import Route
 from onepipe.transport import Headers, Outcome, Outgoing
@@ -103,8 +103,7 @@ class Producer:
         self._undelivered: dict[int, Receipt] = {}
         self._order = threading.RLock()
         self._receipts = threading.Lock()
-        self._rejected: Counter[str] = Counter()
-        self._rejected_due = time.monotonic() + self._tally_every
+        self._rejections = Rejections(self._tell, self._tally_every)
         self._opened = 0.0
 
     def publish(
@@ -135,7 +134,7 @@ class Producer:
         try:
             value = route.encode(record)
         except InvalidRecord as invalid:
-            self._count_rejected(route)
+            self._rejections.count(route.opened.topic.name)
             if self._on_invalid == "raise":
                 raise
             return self._reject(route, record, invalid)
@@ -177,7 +176,7 @@ class Producer:
             DeliveryError: records were not acknowledged (those whose receipt was not asked yet), or have no outcome
                 after `timeout`.
         """
-        self._tell_rejected()
+        self._rejections.tell()
         if self._writer is None:
             return
         if not self._writer.flush(timeout):
@@ -196,7 +195,7 @@ class Producer:
             return
         self._closed = True
         _PRODUCERS.discard(self)
-        self._tell_rejected()
+        self._rejections.tell()
         if self._writer is None:
             return
         try:
@@ -330,19 +329,6 @@ class Producer:
         receipt = self.publish(letter, topic=dead_letter_topic(route.opened.topic.name))
         receipt.rejected = invalid.faults
         return receipt
-
-    def _count_rejected(self, route: Route) -> None:
-        with self._order:
-            self._rejected[route.opened.topic.name] += 1
-        if time.monotonic() >= self._rejected_due:
-            self._tell_rejected()
-
-    def _tell_rejected(self) -> None:
-        with self._order:
-            rejected, self._rejected = self._rejected, Counter()
-            self._rejected_due = time.monotonic() + self._tally_every
-        for topic, count in rejected.items():
-            self._tell(RecordsRejected(topic, count=count))
 
     def _tell_closed(self, *, complete: bool) -> None:
         acknowledged, failed, indeterminate = self._epoch.outcomes()
