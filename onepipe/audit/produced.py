@@ -7,25 +7,23 @@ in which these disagree, or in which a file is damaged, are opened and compared 
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import attrs
 
+from onepipe.audit.hours import Hours
 from onepipe.audit.inventory import Inventory, Place, RawFile
 from onepipe.audit.rows import RowAudit, RowFault
 from onepipe.audit.verdict import FAULT_STATES, Bucket, DamagedFile, Hop, HopVerdict, Kind, State, worst
 from onepipe.audit.vouched import Stream, Testimony
+from onepipe.audit.written import Written
 from onepipe.lake.raw_footer import Sum
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from onepipe.lake.engine import Engine
-
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_HOUR: Final = dt.timedelta(hours=1)
 
 
 @attrs.frozen
@@ -65,6 +63,7 @@ class _Figures:
     faults: tuple[tuple[Hop, RowFault], ...]
     in_flight: int
     hours: Mapping[int, int]
+    excused: Mapping[int, int]
 
     def count(self, hop: Hop, kind: Kind) -> int:
         return sum(1 for where, fault in self.faults if where is hop and fault.kind is kind)
@@ -96,12 +95,10 @@ def check_produced(
     rows = sum(file.footer.rows for file in inventory.files if file.footer and not file.damage)
     if inventory.damaged or suspects:
         rows = _rows_now(inventory)
-    hops = (
-        _producer_hop(testimony, seen, settled_before),
-        _log_hop(testimony, seen, figures),
-        _raw_hop(rows, figures, inventory),
-    )
-    return Produced(hops, figures.faults, _buckets(testimony, places, opened, figures))
+    written = Written(testimony, seen, _uncovered(inventory), settled_before)
+    hops = (written.producer_hop(), _log_hop(written, figures), _raw_hop(rows, figures, inventory))
+    vouching = Hours(testimony, frozenset(opened), figures.hours, figures.excused)
+    return Produced(hops, figures.faults, vouching.buckets(figures.faults, inventory))
 
 
 def _seen(places: Mapping[Place, Sequence[RawFile]]) -> dict[Stream, tuple[Sum, int]]:
@@ -144,14 +141,14 @@ def _open(
     opening: Opening,
 ) -> _Figures:
     if not opened:
-        return _Figures((), 0, {})
+        return _Figures((), 0, {}, {})
     partitions = {place.partition for place in opened}
     files = [file for file in inventory.files if file.footer is not None and file.partition in partitions]
     streams = {s: v for s, v in testimony.streams.items() if Place(s.log, s.partition) in opened}
     with opening.engine() as engine:
         audit = RowAudit(engine, files, streams, archived, opening.manifest(), opening.damaged_rows(files))
         faults = tuple((_where(fault, inventory), fault) for fault in audit.faults())
-        return _Figures(faults, audit.in_flight(), audit.hours())
+        return _Figures(faults, audit.in_flight(), audit.hours(), audit.excused_hours())
 
 
 def _where(fault: RowFault, inventory: Inventory) -> Hop:
@@ -184,60 +181,24 @@ def _rows_now(inventory: Inventory) -> int:
     return sum(int(pq.read_metadata(file.uri).num_rows) for file in inventory.files if file.footer is not None)
 
 
-def _producer_hop(
-    testimony: Testimony, seen: Mapping[Stream, tuple[Sum, int]], settled_before: dt.datetime
-) -> HopVerdict:
-    published = sum(v.sequence_end for v in testimony.streams.values())
-    acknowledged = sum(v.acknowledged for v in testimony.streams.values())
-    failed = sum(end - first for v in testimony.streams.values() for first, end in v.failed)
-    doubtful = sum(end - first for v in testimony.streams.values() for first, end in v.indeterminate)
-    known = testimony.opened | {stream.epoch for stream in testimony.streams}
-    strangers = {stream.epoch for stream in seen if stream.epoch not in known}
-    notes, states = [], []
-    if failed:
-        notes.append(f"{failed:,} records were refused by the log, and their publishers told so")
-    if doubtful:
-        notes.append(f"{doubtful:,} records have no known outcome, and their publishers were told so")
-    if strangers:
-        notes.append(f"{len(strangers)} writers left no evidence that reached the lake")
-        states.append(State.UNKNOWN)
-    if any(not vouched.complete for vouched in testimony.streams.values()):
-        notes.append("tallies are missing between others; sums cover them, hours and names do not")
-    for epoch in sorted(known - testimony.closed):
-        dead = testimony.last[epoch] < settled_before
-        notes.append(_unclosed(epoch, testimony, seen, dead=dead))
-        if not dead:
-            states.append(State.OPEN)
-    if not known and not strangers:
-        states.append(State.NOT_COVERED)
-    return HopVerdict(
-        Hop.PRODUCER, worst(states), published - failed - doubtful if known else None, acknowledged, 0, tuple(notes)
-    )
+def _uncovered(inventory: Inventory) -> int:
+    """Rows that do not say who wrote them."""
+    footers = [file.footer for file in inventory.files if file.footer is not None]
+    return sum(footer.rows - sum(run.sum.rows for run in footer.writers) for footer in footers)
 
 
-def _unclosed(epoch: bytes, testimony: Testimony, seen: Mapping[Stream, tuple[Sum, int]], *, dead: bool) -> str:
-    """What to say of a writer that did not close its epoch."""
-    vouched = sum(v.sequence_end for stream, v in testimony.streams.items() if stream.epoch == epoch)
-    tail = sum(
-        max(0, end - testimony.streams[stream].sequence_end if stream in testimony.streams else end)
-        for stream, (_, end) in seen.items()
-        if stream.epoch == epoch
-    )
-    what = "ended without closing" if dead else "is still at work"
-    return f"writer {epoch.hex()[:8]} {what}: vouched for {vouched:,} records, tail seen of {tail:,}"
-
-
-def _log_hop(testimony: Testimony, seen: Mapping[Stream, tuple[Sum, int]], figures: _Figures) -> HopVerdict:
-    if not testimony.streams:
-        unknown = bool(seen) or bool(testimony.opened)
-        return HopVerdict(Hop.LOG, State.UNKNOWN if unknown else State.NOT_COVERED, None, _rows(seen))
-    expected = sum(v.acknowledged for v in testimony.streams.values())
+def _log_hop(written: Written, figures: _Figures) -> HopVerdict:
+    notes = written.uncovered_notes()
+    expected = sum(v.acknowledged for v in written.testimony.streams.values())
+    if not written.testimony.streams:
+        state = written.silence()
+        return HopVerdict(Hop.LOG, state, 0 if state is State.BALANCED else None, written.rows(), 0, notes)
     lost, repeated = figures.count(Hop.LOG, Kind.LOST), figures.count(Hop.LOG, Kind.REPEATED)
     states = [FAULT_STATES[fault.kind] for hop, fault in figures.faults if hop is Hop.LOG]
     if figures.in_flight:
         states.append(State.OPEN)
     found = expected - figures.in_flight - lost + repeated
-    return HopVerdict(Hop.LOG, worst(states), expected, found, figures.in_flight)
+    return HopVerdict(Hop.LOG, worst(states), expected, found, figures.in_flight, notes)
 
 
 def _raw_hop(rows: int, figures: _Figures, inventory: Inventory) -> HopVerdict:
@@ -247,52 +208,3 @@ def _raw_hop(rows: int, figures: _Figures, inventory: Inventory) -> HopVerdict:
     if damaged and not states:
         states.append(State.ALTERED)
     return HopVerdict(Hop.RAW, worst(states), rows + lost - repeated, rows, damaged=damaged)
-
-
-def _rows(seen: Mapping[Stream, tuple[Sum, int]]) -> int:
-    return sum(sum_.rows for sum_, _ in seen.values())
-
-
-def _buckets(
-    testimony: Testimony, places: Mapping[Place, Sequence[RawFile]], opened: set[Place], figures: _Figures
-) -> tuple[Bucket, ...]:
-    """By hour of message time: what writers vouch for, against their rows that are there."""
-    expected: Counter[int] = Counter()
-    found: Counter[int] = Counter(figures.hours)
-    for stream, vouched in testimony.streams.items():
-        for hour, (rows, _) in vouched.hours.items():
-            expected[hour] += rows
-            if Place(stream.log, stream.partition) not in opened:
-                found[hour] += rows
-    repeated = Counter(fault.hour for _, fault in figures.faults if fault.kind is Kind.REPEATED)
-    altered = {fault.hour for _, fault in figures.faults if fault.kind is Kind.ALTERED}
-    uncovered = _uncovered_hours(places) if not testimony.streams else Counter()
-    any_lost = any(fault.kind is Kind.LOST for _, fault in figures.faults)
-    complete = all(vouched.complete for vouched in testimony.streams.values())
-
-    def state(hour: int) -> State:
-        states = [State.NOT_COVERED] if hour in uncovered else []
-        surplus = found[hour] - repeated[hour] - expected[hour]
-        if surplus < 0:
-            states.append(State.SHORT if any_lost else State.OPEN)
-        elif surplus > 0:
-            states.append(State.OPEN if complete else State.UNKNOWN)
-        if repeated[hour]:
-            states.append(State.OVER)
-        if hour in altered:
-            states.append(State.ALTERED)
-        return worst(states)
-
-    hours = sorted(expected.keys() | found.keys() | uncovered.keys())
-    return tuple(Bucket(_EPOCH + h * _HOUR, expected[h], found[h] or uncovered[h], state(h)) for h in hours)
-
-
-def _uncovered_hours(places: Mapping[Place, Sequence[RawFile]]) -> Counter[int]:
-    """By hours since 1970, the rows of a topic for which no writer vouches."""
-    hours: Counter[int] = Counter()
-    for files in places.values():
-        for file in files:
-            for name, sum_ in file.footer.hours.items() if file.footer else ():
-                moment = dt.datetime.strptime(name, "%Y-%m-%dT%H").replace(tzinfo=dt.UTC)
-                hours[(moment - _EPOCH) // _HOUR] += sum_.rows
-    return hours

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from onepipe.errors import CorruptFile, NotRegistered
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 16_384
 _MILLISECOND: Final = 1000
+_BEYOND: Final = (1 << 63) - 1
 _DIGEST: Final = frozenset({c.DIGEST_HI, c.DIGEST_LO})
 
 
@@ -96,11 +98,12 @@ def _batches(file: RawFile) -> Iterator[pa.RecordBatch]:
 
 def _read(reader: RowReader, batch: pa.RecordBatch) -> pa.Table:
     """The rows that the messages of a batch's rows give."""
-    milliseconds = batch.column(c.TIMESTAMP).cast(pa.int64()).to_numpy(zero_copy_only=False) // _MILLISECOND
+    # a row without time is of a message whose time is beyond the calendar, as this one is
+    micros = pc.fill_null(batch.column(c.TIMESTAMP).cast(pa.int64()), _BEYOND).to_numpy(zero_copy_only=False)
     rows = reader.read_columns(
         batch.column(c.PARTITION).to_pylist(),
         batch.column(c.OFFSET).to_pylist(),
-        milliseconds.tolist(),
+        (micros // _MILLISECOND).tolist(),
         batch.column(c.KEY).to_pylist(),
         batch.column(c.BODY).to_pylist(),
         message_headers(batch),

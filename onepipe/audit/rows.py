@@ -132,8 +132,15 @@ class RowAudit:
 
     def hours(self) -> dict[int, int]:
         """Rows of known writers by hours since 1970 of the message's time."""
-        sql = f"SELECT hour, count(*) AS rows FROM audited SEMI JOIN vouched USING ({_STREAM}) GROUP BY hour"
-        table = self._engine.table(sql, "counting hours")
+        return self._by_hour(f"SELECT * FROM audited SEMI JOIN vouched USING ({_STREAM})")
+
+    def excused_hours(self) -> dict[int, int]:
+        """By hours since 1970, the rows among these that are there though their writers know of no outcome."""
+        return self._by_hour(_EXCUSED_ROWS)
+
+    def _by_hour(self, sql: str) -> dict[int, int]:
+        counts = f"SELECT hour, count(*) AS rows FROM ({sql}) WHERE hour IS NOT NULL GROUP BY hour"
+        table = self._engine.table(counts, "counting hours")
         return dict(zip(table["hour"].to_pylist(), table["rows"].to_pylist(), strict=True))
 
     def _lost(self) -> list[RowFault]:
@@ -163,9 +170,13 @@ class RowAudit:
         ]
 
 
+_HOUR: Final = 3_600_000_000
+_MICROS: Final = f"epoch_us({c.TIMESTAMP})"
+
+
 def _audited(files: Sequence[RawFile]) -> str:
     columns = ", ".join(f"{name} AS {short}" for name, short in _SELECTED)
-    hour = f"epoch_us({c.TIMESTAMP}) // 3600000000 AS hour"
+    hour = f"({_MICROS} - ({_MICROS} % {_HOUR} + {_HOUR}) % {_HOUR}) // {_HOUR} AS hour"
     if not files:
         return f"SELECT {columns}, {hour}, _op_row::BIGINT AS row FROM {numbered_files([], _READ)}"
     return (
@@ -238,6 +249,11 @@ _MISSING: Final = f"""
     LEFT JOIN around USING ({_SEQUENCE})
     LEFT JOIN manifest m USING ({_SEQUENCE})
     LEFT JOIN archived USING ({_PLACE})
+"""
+
+_EXCUSED_ROWS: Final = """
+    SELECT DISTINCT a.seq, a.log, a.part, a.epoch, a.hour FROM audited a JOIN excused x
+    ON (x.log, x.part, x.epoch) = (a.log, a.part, a.epoch) AND a.seq BETWEEN x.first AND x.last
 """
 
 _STREAM_FIELDS: Final = [("log", pa.string()), ("part", pa.int32()), ("epoch", pa.binary())]

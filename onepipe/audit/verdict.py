@@ -195,15 +195,26 @@ class Verdict:
 
     @property
     def state(self) -> State:
-        """The worst hop's state; not covered only where no hop is covered better."""
-        states = [hop.state for hop in self.hops]
-        known = [state for state in states if state is not State.NOT_COVERED]
-        return worst(known) if known else State.NOT_COVERED
+        """The worst hop's state; not covered where no evidence tells what the log should hold.
+
+        A producer's hop that is not covered counts only where the log's is not covered either.
+        """
+        covered = any(hop.hop is Hop.LOG and hop.state is not State.NOT_COVERED for hop in self.hops)
+        hops = [hop for hop in self.hops if not (covered and hop.state is State.NOT_COVERED)]
+        return worst([hop.state for hop in hops])
 
     @property
     def balanced(self) -> bool:
-        """Whether every covered hop is balanced."""
+        """Whether the log's hop is covered, and every covered hop is balanced."""
         return self.state is State.BALANCED
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is known to be wrong: no record differs, and no file is damaged.
+
+        So it is for balanced topics, those that are not covered, and those of which something is open or unknown.
+        """
+        return not self.state.is_fault
 
     def faults(self, hop: Hop) -> dict[Kind, int]:
         """By kind, in the order of `Kind`, how many records differ at a hop."""

@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Verify, print, and say by the exit code whether the topic is balanced."""
+    """Verify, print, and say by the exit code whether all that is covered is balanced."""
     from onepipe.lake import open_lake
 
     lake = open_lake(options.lake)
@@ -43,6 +43,7 @@ def run(options: argparse.Namespace) -> int:
     topic = lake.topic(options.topic)
 
     from onepipe.audit.report_html import html_page
+    from onepipe.audit.verdict import State
     from onepipe.audit.verify import verify
 
     with progress_bar("verify", None):
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         say_json(verdict.to_json())
     else:
         say_text(html_page(verdict) if options.html else str(verdict))
-    return 0 if verdict.balanced else 1
+    return 0 if verdict.state in (State.BALANCED, State.NOT_COVERED) else 1
 
 
 def _no_lake(folder: str) -> ConfigurationError:
