@@ -12,6 +12,7 @@ from onepipe.audit.digest import Digest, signed
 from onepipe.audit.evidence import Kind
 
 _HOUR_MS: Final = 3_600_000
+_FRESH: Final = 1024
 
 
 class Settled(NamedTuple):
@@ -50,7 +51,8 @@ class Tally:
         self._failed: list[list[int]] = []
         self._indeterminate: list[list[int]] = []
         self._hours: dict[int, list[int]] = {}
-        self._manifest: list[dict[str, Any]] = []
+        self._manifest: list[tuple[int, int, bytes, int, int]] = []
+        self._fresh: list[tuple[int, int, int, int]] = []
         self._published = 0
         self._published_end = 0
 
@@ -70,6 +72,7 @@ class Tally:
         failed, indeterminate = (
             sum(end - first for first, end in found) for found in (self._failed, self._indeterminate)
         )
+        self._sum_up()
         return self._acknowledged, failed, indeterminate
 
     def settle(self, sequence: int, settled: Settled) -> None:
@@ -87,25 +90,39 @@ class Tally:
         if offset is None:
             _extend(self._indeterminate if indeterminate else self._failed, sequence)
             return
-        self._acknowledged += 1
-        self._hi += hi
-        self._lo += lo
-        if self._last_offset is None or offset > self._last_offset:
-            self._last_offset = offset
-        hour = timestamp // _HOUR_MS
-        sums = self._hours.get(hour)
-        if sums is None:
-            sums = self._hours[hour] = [0, 0, 0]
-        sums[0] += 1
+        self._fresh.append((offset, timestamp, hi, lo))
+        if self.named:
+            self._manifest.append((sequence, offset, key, hi, lo))
+        if len(self._fresh) >= _FRESH:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Add what was acknowledged lately to the sums, many records at a time."""
+        fresh, self._fresh = self._fresh, []
+        if not fresh:
+            return
+        offsets, times, his, los = zip(*fresh, strict=True)
+        last = max(offsets)
+        self._last_offset = last if self._last_offset is None else max(last, self._last_offset)
+        self._acknowledged += len(fresh)
+        self._hi += sum(his)
+        self._lo += sum(los)
+        first_hour, last_hour = min(times) // _HOUR_MS, max(times) // _HOUR_MS
+        if first_hour == last_hour:
+            self._add_to_hour(first_hour, len(fresh), sum(his), sum(los))
+            return
+        for timestamp, hi, lo in zip(times, his, los, strict=True):
+            self._add_to_hour(timestamp // _HOUR_MS, 1, hi, lo)
+
+    def _add_to_hour(self, hour: int, rows: int, hi: int, lo: int) -> None:
+        sums = self._hours.setdefault(hour, [0, 0, 0])
+        sums[0] += rows
         sums[1] += hi
         sums[2] += lo
-        if self.named:
-            self._manifest.append(
-                {"sequence": sequence, "offset": offset, "key": key, "digest_hi": hi, "digest_lo": lo}
-            )
 
     def publish(self) -> dict[str, Any]:
         """The next tally's fields, without epoch and time; what it lists since the previous one starts anew."""
+        self._sum_up()
         fields = {
             "kind": Kind.TALLY.value,
             "topic": self.topic,
@@ -123,7 +140,10 @@ class Tally:
                 {"hour": hour, "rows": rows, "digest_hi": signed(hi), "digest_lo": signed(lo)}
                 for hour, (rows, hi, lo) in sorted(self._hours.items())
             ],
-            "manifest": self._manifest,
+            "manifest": [
+                {"sequence": sequence, "offset": offset, "key": key, "digest_hi": hi, "digest_lo": lo}
+                for sequence, offset, key, hi, lo in self._manifest
+            ],
         }
         self._hours, self._manifest = {}, []
         self._published += 1
