@@ -26,6 +26,7 @@ from onepipe.schema.values import (
     EPOCH_ORDINAL,
     INTEGER_RANGES,
     LOCAL_EPOCH,
+    MOMENTS,
     Leaf,
     converter,
     kind_of,
@@ -334,11 +335,15 @@ class EncoderSource:
             self._whole_millis(kind, value)
         with source.block("else:"):
             source.line(f"{value} = {self._convert(node, value)}")
-        with source.block(f"if {1 << 41} <= {value} < {1 << 55}:"):
+        unit = 1000 if kind.endswith("millis") else 1
+        first, last = MOMENTS[0] // unit, MOMENTS[1] // unit
+        with source.block(f"if {1 << 41} <= {value} < {min(1 << 55, last + 1)}:"):
             source.line(f"{value} <<= 1")
             low = " + ".join(f"MORE[{value} >> {shift} & 16383]" for shift in (0, 14, 28))
             source.line(f"{result} = {low} + LAST[{value} >> 42]")
         with source.block("else:"):
+            with source.block(f"if not {first} <= {value} <= {last}:"):
+                source.line("unfit()")
             source.line(f"{result} = encode_long({value})")
         return result
 

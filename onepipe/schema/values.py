@@ -29,6 +29,8 @@ from onepipe.schema.symbols import enum_symbols
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 LOCAL_EPOCH: Final = EPOCH.replace(tzinfo=None)
 EPOCH_ORDINAL: Final = dt.date(1970, 1, 1).toordinal()
+MOMENTS: Final = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+"""Microseconds from 1970 of the first and the last moment of the years 1 to 9999 (UTC)."""
 INTEGER_RANGES: Final = {"int": (-(1 << 31), (1 << 31) - 1), "long": (-(1 << 63), (1 << 63) - 1)}
 
 _DURATION: Final = struct.Struct("<III")
@@ -288,7 +290,10 @@ def _timestamp(node: Leaf, value: Any) -> int:
         raise misfit("timezone", problem)
     if getattr(value, "nanosecond", 0):
         raise misfit("precision", "nanoseconds would be lost")
-    return _in_unit(node, micros_of(value - (LOCAL_EPOCH if local else EPOCH)))
+    micros = micros_of(value - (LOCAL_EPOCH if local else EPOCH))
+    if not MOMENTS[0] <= micros <= MOMENTS[1]:
+        raise misfit("range", "a moment is within the years 1 to 9999 of UTC")
+    return _in_unit(node, micros)
 
 
 def _in_unit(node: Leaf, micros: int) -> int:
