@@ -77,8 +77,7 @@ class StoredRegistry(Registry):
         stored = self._store.versions(subject)
         review = self._review(subject, schema, stored, allow)
         if not review.accepted:
-            remedy = "register what follows the earlier versions, or another topic"
-            raise Incompatible(review.reasons, topic=topic_of_subject(subject), remedy=remedy)
+            raise Incompatible(review.reasons, topic=topic_of_subject(subject))
         return self._store.append(subject, schema.text, stored[-1].version if stored else 0)
 
     @override
@@ -125,7 +124,8 @@ class StoredRegistry(Registry):
         else:
             matching = [known for known in stored if known.version == version]
             if not matching:
-                raise NotRegistered(f"subject {subject} has no version {version}; the latest is {stored[-1].version}")
+                message = f"subject {subject} has no version {version}; the latest is {stored[-1].version}"
+                raise NotRegistered(message, remedy="ask for one from 1 to that, or for 'latest'")
             found = matching[0]
         return Registered(found.schema_id, subject, found.version, self.schema(found.schema_id))
 
@@ -134,8 +134,11 @@ class StoredRegistry(Registry):
         if stored:
             return stored
         topic = topic_of_subject(subject)
-        what = f"topic {topic!r} is not registered{nearest(topic, self.topics())}" if topic else None
-        raise NotRegistered(what or f"subject {subject!r} is not registered{nearest(subject, self.subjects())}")
+        if topic is None:
+            message = f"subject {subject!r} is not registered{nearest(subject, self.subjects())}"
+            raise NotRegistered(message, remedy="register it: registry.register_schema(subject, schema)")
+        message = f"topic {topic!r} is not registered{nearest(topic, self.topics())}"
+        raise NotRegistered(message, remedy="register its record class or Topic: pipe.register(…)")
 
     @override
     def topic(self, name: str, version: Version = "latest") -> Topic:
