@@ -10,7 +10,7 @@ import attrs
 
 from onepipe.errors import DeclarationError, nearest
 from onepipe.identity import require_identity_type
-from onepipe.merge import POSITIONAL, RECORD_POLICIES, MergePolicy, field_merge, is_ordered
+from onepipe.merge import POSITIONAL, RECORD_POLICIES, MergePolicy, field_merge, is_ordered, require_policy
 from onepipe.rules import ATTRIBUTE, FieldRules, is_timestamp, value_type
 from onepipe.schema.model import Array, Field, Node, Primitive, Record
 
@@ -69,6 +69,7 @@ def require_valid(topic: Topic) -> None:
         raise DeclarationError("a topic's schema is a record", topic=topic.name)
     if topic.audit not in ("counted", "named"):
         raise DeclarationError(f"audit is 'counted' or 'named', not {topic.audit!r}", topic=topic.name)
+    require_policy("merge", topic.merge, topic=topic.name)
     _require_names(topic)
     _require_types(topic)
     _require_merge(topic)

@@ -25,6 +25,14 @@ RECORD_POLICIES: Final = ("latest", "first")
 POSITIONAL: Final = ("latest", "first", "latest_non_null")
 """Policies of a field that pick the value of one arrival."""
 
+_CALLS: Final[Mapping[str, str]] = {
+    **{name: f"op.{name}('…')" for name in POSITIONAL},
+    **{name: f"op.{name}()" for name in ("maximum", "minimum", "union")},
+    "max": "op.maximum()",
+    "min": "op.minimum()",
+}
+"""What to write for a policy that was named by text, or by its function."""
+
 
 @attrs.frozen
 class MergePolicy:
@@ -91,6 +99,25 @@ def minimum() -> MergePolicy:
 def union() -> MergePolicy:
     """For an array field: the set of all items, sorted."""
     return MergePolicy("union")
+
+
+def require_policy(what: str, merge: object, *, topic: str | None = None) -> None:
+    """Require a merge policy, or None.
+
+    Args:
+        what: what the policy is of, for the error.
+        merge: what was given.
+        topic: name of the topic, for the error.
+
+    Raises:
+        DeclarationError: neither; says what to write.
+    """
+    if merge is None or isinstance(merge, MergePolicy):
+        return
+    name = merge if isinstance(merge, str) else getattr(merge, "__name__", "")
+    call = _CALLS.get(name, "op.latest('…')")
+    message = f"{what} is a merge policy, not {type(merge).__name__}"
+    raise DeclarationError(message, topic=topic, remedy=f"write merge={call}")
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ from attrs.exceptions import UnannotatedAttributeError
 from typing_extensions import dataclass_transform
 
 from onepipe.errors import DeclarationError
-from onepipe.merge import MergePolicy
+from onepipe.merge import MergePolicy, require_policy
 from onepipe.record_source import (
     SPEC,
     Declaration,
@@ -79,7 +79,7 @@ if TYPE_CHECKING:  # what the overloads take; at run time the signatures below s
         kw_only: bool
 
 
-__all__ = ["RecordInfo", "enumeration", "evolve", "field", "record", "record_info", "topic_of"]
+__all__ = ["RecordInfo", "enumeration", "evolve", "field", "is_record", "record", "record_info", "topic_of"]
 
 _T = TypeVar("_T")
 _Class = TypeVar("_Class", bound=type)
@@ -139,10 +139,12 @@ def field(
         json_default: the default as it stands in the schema, where it is not to be the Python one.
 
     Raises:
-        DeclarationError: both a default and a factory, or an attribute that has an argument of its own.
+        DeclarationError: both a default and a factory, a merge that is no policy, or an attribute that has an argument
+            of its own.
     """
     if default is not NO_DEFAULT and factory is not None:
         raise DeclarationError("a field has a default or a factory, not both")
+    require_policy("a field's merge", merge)
     limits = dict(zip(CONSTRAINTS, (ge, gt, le, lt, min_length, max_length, pattern), strict=True))
     constraints = {name: _limit(limit) for name, limit in limits.items() if limit is not None}
     spec = FieldSpec(
@@ -277,6 +279,11 @@ def record_info(cls: type) -> RecordInfo:
         DeclarationError: not a record, or declared wrongly.
     """
     return declaration_of(cls).info()
+
+
+def is_record(value: object) -> bool:
+    """Whether a value is an instance of a record class."""
+    return isinstance(type(value).__dict__.get(DECLARED), Declaration)
 
 
 def topic_of(source: Any) -> Topic:
