@@ -36,6 +36,12 @@ def _leaf(topic: Topic, field: str) -> Leaf:
     return cast("Leaf", value_type(topic.schema, topic.record.field(field).type))
 
 
+def deletion_fields(topic: Topic) -> frozenset[str]:
+    """Names of the fields a delete may have: identity, version, partition key, event time."""
+    event_time = (topic.event_time,) if topic.event_time else ()
+    return frozenset((*topic.identity, *topic.version_fields, *topic.partition_key, *event_time))
+
+
 @lru_cache(maxsize=256)
 def compile_deletion(topic: Topic) -> Callable[[Mapping[str, Any], int], Encoded]:
     """A function from a delete's fields and schema id to its key and header.
@@ -49,7 +55,7 @@ def compile_deletion(topic: Topic) -> Callable[[Mapping[str, Any], int], Encoded
     version = topic.version_fields
     event_time = topic.event_time
     required = {*topic.identity, *version, *topic.partition_key}
-    known = sorted(required | ({event_time} if event_time else set()))
+    known = sorted(deletion_fields(topic))
 
     def encode(fields: Mapping[str, Any], schema_id: int) -> Encoded:
         faults = [

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
@@ -15,7 +16,7 @@ import attrs
 from onepipe.audit.evidence import EVIDENCE
 from onepipe.consumer import Consumer, OnUndecodable, Until
 from onepipe.decoder import record_decoder
-from onepipe.errors import ClosedError, ConfigurationError
+from onepipe.errors import ClosedError, ConfigurationError, DeliveryError
 from onepipe.observe.events import DedupCommitted, Event, Observers, Verified
 from onepipe.plugins import Plugins, default_plugins
 from onepipe.producer import OnInvalid, Producer, wall_clock
@@ -95,6 +96,7 @@ class Pipeline:
         self._application = application
         self._clock = clock
         self._plugins = plugins or default_plugins()
+        self._producers: set[Producer] = set()
         self._closed = False
 
     @property
@@ -146,7 +148,7 @@ class Pipeline:
             tally_every: seconds between tallies while records are published.
         """
         self._check_open()
-        return Producer(
+        producer = Producer(
             self._topics,
             self.transport,
             application=self._application,
@@ -156,7 +158,11 @@ class Pipeline:
             tally_every=tally_every,
             clock=self._clock,
             observer=self._tell,
+            check_open=self._check_open,
+            on_close=self._producers.discard,
         )
+        self._producers.add(producer)
+        return producer
 
     @overload
     def consumer(
@@ -359,20 +365,30 @@ class Pipeline:
         return Table(self.lake, self._topics.resolve(what))
 
     def close(self) -> None:
-        """Let go of every resource. May be called again."""
+        """Close the producers that are still open, and let go of every resource. May be called again.
+
+        Raises:
+            DeliveryError: a producer's records were not delivered.
+        """
         if self._closed:
             return
         self._closed = True
-        try:
-            self.transport.close()
-        finally:
-            self.registry.close()
+        with ExitStack() as resources:
+            resources.callback(self.registry.close)
+            resources.callback(self.transport.close)
+            for producer in list(self._producers):
+                resources.callback(producer.close)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self.close()
+        except DeliveryError as undelivered:
+            if error is None:
+                raise
+            error.add_note(f"and leaving the pipeline: {undelivered}")
 
     def _open(self, what: type | Topic | str, **options: Any) -> Opened:
         self._check_open()
@@ -388,7 +404,7 @@ class Pipeline:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ClosedError("the pipeline is closed")
+            raise ClosedError("the pipeline is closed", remedy="connect again")
 
     def _now(self) -> dt.datetime:
         return dt.datetime.fromtimestamp(self._clock() / 1000, dt.UTC)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator
 from typing import Any, Final, Protocol
 
+from onepipe.arguments import require_seconds
 from onepipe.errors import DeliveryError, Fault, OnepipeError
 from onepipe.transport import Outcome
 
+_LOG = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.05
 _AWAIT_SECONDS: Final = 0.001
 
@@ -85,6 +88,7 @@ class Receipt:
             DeliveryError: it was not acknowledged, or not within `timeout` (then it is indeterminate, and may come
                 through yet).
         """
+        require_seconds("timeout", timeout, optional=True)
         deadline = None if timeout is None else time.monotonic() + timeout
         while self._outcome is None:
             left = _POLL_SECONDS if deadline is None else deadline - time.monotonic()
@@ -103,12 +107,21 @@ class Receipt:
         return self
 
     def add_done_callback(self, callback: Callable[[Receipt], object]) -> None:
-        """Call `callback(receipt)` once the outcome is known, at once if it is; perhaps in another thread."""
+        """Call `callback(receipt)` once the outcome is known, at once if it is; perhaps in another thread.
+
+        What it raises is logged, not raised: it is called amid the publishing of other records.
+        """
         with self._lock:
             if self._outcome is None:
                 self._callbacks = [*(self._callbacks or ()), callback]
                 return
-        callback(self)
+        self._call(callback)
+
+    def _call(self, callback: Callable[[Receipt], object]) -> None:
+        try:
+            callback(self)
+        except Exception:
+            _LOG.exception("a receipt's callback failed")
 
     def __await__(self) -> Generator[Any, None, Receipt]:
         """Wait for the acknowledgment without blocking the running loop."""
@@ -126,7 +139,7 @@ class Receipt:
                 self.timestamp = outcome.timestamp
             callbacks, self._callbacks = self._callbacks, None
         for callback in callbacks or ():
-            callback(self)
+            self._call(callback)
 
     def __repr__(self) -> str:
         state = "pending" if self._outcome is None else f"offset {self.offset}" if not self.error else "not delivered"

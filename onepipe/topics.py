@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from onepipe.arguments import require_count
 from onepipe.codec import find_codec
-from onepipe.errors import DeclarationError, NotRegistered, TopicNotFound
-from onepipe.record import record_info, topic_of
+from onepipe.errors import ConfigurationError, DeclarationError, NotRegistered, TopicNotFound
+from onepipe.record import is_record, record_info, topic_of
 from onepipe.topic import Topic
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from onepipe.transport import TopicDescription, Transport
 
 DEFAULT_PARTITIONS: Final = 4
+_NAMES_TOPIC: Final = "give a record class, a Topic, or the name of a registered topic"
 
 
 @attrs.frozen
@@ -52,7 +55,7 @@ class Topics:
     def __init__(self, registry: Registry, transport: Transport, *, partitions: int = DEFAULT_PARTITIONS) -> None:
         self._registry = registry
         self._transport = transport
-        self._partitions = partitions
+        self._partitions = require_count("partitions", partitions)
         self._opened: dict[Any, Opened] = {}
         self._lock = threading.Lock()
 
@@ -60,12 +63,15 @@ class Topics:
         """The declaration of a record class, a topic, or the name of a registered one.
 
         Raises:
-            DeclarationError: a class that declares no topic.
+            DeclarationError: a class that declares no topic, or none of these three.
             NotRegistered: a name the registry does not know.
         """
         if isinstance(what, str):
             return self._registry.topic(what)
-        return what if isinstance(what, Topic) else topic_of(what)
+        given: object = what
+        if isinstance(given, type | Topic):
+            return topic_of(given)
+        raise DeclarationError(f"{type(given).__name__} names no topic", remedy=_NAMES_TOPIC)
 
     def open(self, what: type | Topic | str, *, partitions: int | None = None, allow: Collection[str] = ()) -> Opened:
         """Register a declaration and create its topic where it does not exist yet.
@@ -78,20 +84,32 @@ class Topics:
         Raises:
             Incompatible: the declaration cannot follow the registered one.
             DeclarationError: a class that declares no topic, or one that asks for a codec there is not.
+            ConfigurationError: the topic exists with another number of partitions.
         """
-        known = self._opened.get(what)
+        if partitions is not None:
+            require_count("partitions", partitions)
+        known = self._opened.get(what) if isinstance(what, type | Topic | str) else None
         if known is not None and not allow:
+            _require_partitions(known.description, partitions)
             return known
         with self._lock:
             topic = self.resolve(what)
             if topic.codec is not None:
                 find_codec(topic.codec)
+            if partitions is not None:
+                self._require_free_or_equal(topic.name, partitions)
             registered = self._registry.register(topic, allow=allow)
             description = self._transport.create_topic(topic.name, partitions=partitions or self._partitions)
+            _require_partitions(description, partitions)
             classes = record_info(what).classes if isinstance(what, type) else {}
             opened = Opened(topic, description, classes, registered.schema_id)
             self._opened[what] = opened
             return opened
+
+    def _require_free_or_equal(self, name: str, partitions: int) -> None:
+        """Refuse, before anything is registered, another number of partitions than a topic already has."""
+        with suppress(TopicNotFound):
+            _require_partitions(self._transport.describe_topic(name), partitions)
 
     def open_to_read(self, what: type | Topic | str) -> Readable:
         """A topic as its readers see it: a reader's class need not be the declaration, and registers nothing.
@@ -111,14 +129,41 @@ class Topics:
         return Readable(topic, description, classes)
 
     def of_value(self, value: object, topic: type | Topic | str | None) -> type | Topic | str:
-        """What a value to publish is published as: its class, or the topic that was named.
+        """What a value to publish is published as: its class, or for a dict the topic that was named.
 
         Raises:
-            DeclarationError: a dict without a topic, or a class that declares none.
+            DeclarationError: a dict without a topic, a value whose class declares none, or a record of another topic
+                than the one that was named.
+            NotRegistered: a name the registry does not know.
         """
-        if topic is not None:
+        if topic is None:
+            if isinstance(value, Mapping):
+                raise DeclarationError("a dict says no topic", remedy="publish(record, topic=…)")
+            topic_of(type(value))
+            return type(value)
+        if isinstance(topic, type) and isinstance(value, topic):
             return topic
-        if isinstance(value, Mapping):
-            raise DeclarationError("a dict says no topic", remedy="publish(record, topic=…)")
-        topic_of(type(value))
+        named = self.resolve(topic)
+        if not is_record(value):
+            return topic if isinstance(topic, str) else named
+        own = topic_of(value)
+        if own.name != named.name or (isinstance(topic, Topic) and own != topic):
+            message = f"{type(value).__qualname__} declares topic {own.name}, by another declaration than the one named"
+            if own.name != named.name:
+                message = f"{type(value).__qualname__} is a record of topic {own.name}"
+            raise DeclarationError(message, topic=named.name, remedy="leave out topic=…, or publish a dict")
         return type(value)
+
+
+def _require_partitions(description: TopicDescription, wanted: int | None) -> None:
+    """Refuse another number of partitions than a topic has: keys would move to others, and lose their order.
+
+    Raises:
+        ConfigurationError: it has another.
+    """
+    if wanted is not None and wanted != description.partitions:
+        raise ConfigurationError(
+            f"the topic has {description.partitions} partitions, not {wanted}",
+            topic=description.name,
+            remedy="leave out partitions=…; another number needs another topic, as keys would change their partition",
+        )

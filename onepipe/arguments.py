@@ -1,0 +1,138 @@
+"""Arguments of the public API, checked at the call: an error says what is wrong and what to write instead."""
+
+from __future__ import annotations
+
+import datetime as dt
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, get_args
+
+from onepipe.audit.header import AUDIT_HEADER, DELETE_HEADER
+from onepipe.errors import ConfigurationError, nearest
+from onepipe.schema.framing import VALUE_HEADER
+from onepipe.transport import Headers
+
+UserHeaders: TypeAlias = Headers | Sequence[tuple[str, bytes]] | Mapping[str, bytes]
+"""Message headers as callers give them: pairs of name and bytes, or a mapping."""
+
+RESERVED_HEADERS: Final = (AUDIT_HEADER, DELETE_HEADER, VALUE_HEADER)
+"""Headers that say who wrote a message, what it deletes and how to read it: the library's alone."""
+
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MILLISECOND: Final = dt.timedelta(milliseconds=1)
+_FIRST_MILLISECOND: Final = -62_135_596_800_000
+_LAST_MILLISECOND: Final = 253_402_300_799_999
+_AWARE: Final = "datetime(…, tzinfo=datetime.UTC)"
+
+
+def require_choice(name: str, value: object, literal: Any) -> None:
+    """Require one of the values of a Literal.
+
+    Args:
+        name: name of the argument, for the error.
+        value: what was given.
+        literal: the Literal type.
+
+    Raises:
+        ConfigurationError: it is none of them; says the nearest match.
+    """
+    choices = get_args(literal)
+    if not isinstance(value, str):
+        known = ", ".join(map(repr, choices))
+        raise ConfigurationError(f"{name} is a text, not {_kind(value)}", remedy=f"one of {known}")
+    if value not in choices:
+        raise ConfigurationError(f"{name} cannot be {value!r}{nearest(value, choices)}")
+
+
+def require_count(name: str, value: object) -> int:
+    """Require a whole number from 1.
+
+    Raises:
+        ConfigurationError: another type, or less.
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # what has no index raises, which is what is asked
+    except TypeError:
+        number = 0
+    if isinstance(value, bool) or number < 1:
+        raise ConfigurationError(f"{name} is a whole number from 1")
+    return number
+
+
+def require_seconds(name: str, value: object, *, optional: bool = False) -> None:
+    """Require a number of seconds from 0, or None where that is optional.
+
+    Raises:
+        ConfigurationError: another type, negative, or not a number.
+    """
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise ConfigurationError(f"{name} is a number of seconds from 0{' or None' if optional else ''}")
+
+
+def milliseconds(timestamp: object) -> int:
+    """A message's timestamp in whole milliseconds since 1970-01-01T00:00Z; what a datetime has beyond is cut off.
+
+    Args:
+        timestamp: milliseconds, or an aware datetime.
+
+    Raises:
+        ConfigurationError: another type, a datetime without timezone, or outside the years 1 to 9999 (UTC).
+    """
+    if isinstance(timestamp, dt.datetime):
+        if timestamp.utcoffset() is None:
+            raise ConfigurationError("timestamp needs a timezone", remedy=_AWARE)
+        number = (timestamp - _EPOCH) // _MILLISECOND
+    elif isinstance(timestamp, bool) or not hasattr(timestamp, "__index__"):
+        remedy = f"int(seconds * 1000), or {_AWARE}"
+        raise ConfigurationError(f"timestamp is milliseconds as int, not {_kind(timestamp)}", remedy=remedy)
+    else:
+        number = operator.index(timestamp)
+    if not _FIRST_MILLISECOND <= number <= _LAST_MILLISECOND:
+        raise ConfigurationError("timestamp is outside the years 1 to 9999", remedy="milliseconds since 1970, UTC")
+    return number
+
+
+def message_headers(headers: object) -> Headers:
+    """A message's headers as pairs.
+
+    Args:
+        headers: a sequence of pairs of name and bytes, or a mapping from name to bytes.
+
+    Raises:
+        ConfigurationError: another form, a value that is not bytes, or a name that is reserved or no text.
+    """
+    pairs: Iterable[Any] = headers.items() if isinstance(headers, Mapping) else ()
+    if isinstance(headers, Sequence) and not isinstance(headers, str | bytes | bytearray | memoryview):
+        pairs = headers
+    elif not isinstance(headers, Mapping):
+        remedy = '[("name", b"…")] or {"name": b"…"}'
+        raise ConfigurationError(f"headers are pairs of name and bytes, not {_kind(headers)}", remedy=remedy)
+    return tuple(_header(pair) for pair in pairs)
+
+
+def _header(pair: object) -> tuple[str, bytes]:
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
+        raise ConfigurationError("each header is a pair of name and bytes", remedy='("name", b"…")')
+    name, value = pair
+    if name in RESERVED_HEADERS:
+        raise ConfigurationError(f"the header {name!r} is onepipe's own", remedy="choose another name")
+    if not _is_text(name):
+        raise ConfigurationError("a header's name holds a lone surrogate, which is not text")
+    if not isinstance(value, bytes):
+        remedy = f"({name!r}, value.encode())" if isinstance(value, str) else f"({name!r}, bytes(value))"
+        raise ConfigurationError(f"the header {name!r} has bytes as value, not {_kind(value)}", remedy=remedy)
+    return name, value
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__
