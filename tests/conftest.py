@@ -1,12 +1,21 @@
-"""Leaves out the tests of services that nothing names; each is run by a tox environment of its own."""
+"""Settings for all tests: properties without deadlines, and services that nothing names left out.
+
+With CI=true, properties draw the same examples each time, so that a change is judged by its own merits; elsewhere they
+draw new ones, and a failure they find is to be kept as a test of its own.
+"""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+from hypothesis import settings
 
 SERVICES = {"postgresql": "ONEPIPE_TEST_POSTGRESQL"}
+
+settings.register_profile("onepipe", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "onepipe")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
