@@ -118,6 +118,7 @@ class Producer:
         """Start with nothing published: a new epoch, new locks, no writer yet."""
         self._epoch = WriterEpoch(tally_every=self._tally_every)
         self._writer: Writer | None = None
+        self._open_writer: Writer | None = None  # the same, until records are refused as the producer closes
         self._routes: dict[Any, Route] = {}
         self._undelivered: dict[int, Receipt] = {}
         self._order = threading.RLock()
@@ -253,6 +254,7 @@ class Producer:
             if self._closed:
                 return
             self._closed = True
+            self._open_writer = None
         _PRODUCERS.discard(self)
         if self._on_close is not None:
             self._on_close(self)
@@ -324,9 +326,7 @@ class Producer:
             timestamp = self._clock()
         receipt = Receipt(self, self._receipts, tally.topic, partition, timestamp)
         with self._order:
-            if self._closed:
-                self._require_open()
-            writer = self._writer or self._open()
+            writer = self._open_writer or self._open()
             sequence = tally.next_sequence
             if self._audit:
                 headers = ((AUDIT_HEADER, pack(self._epoch.id, sequence, digest_[0])), *headers)
@@ -353,7 +353,7 @@ class Producer:
     def _settle(
         self, receipt: Receipt, tally: Tally, sequence: int, digest_: Digest, key: bytes | None, outcome: Outcome
     ) -> None:
-        if receipt.done:  # settled as interrupted before
+        if receipt._outcome is not None:  # noqa: SLF001 - a part of its producer; it was settled as interrupted before
             return
         offset, timestamp, error = outcome
         if error is not None:
@@ -384,12 +384,13 @@ class Producer:
         """Open the writer, and the epoch: durably, before the first record."""
         self._require_open()
         milliseconds(self._clock())
-        writer = self._writer = self._transport.writer()
+        writer = self._writer = self._writer or self._transport.writer()
         if self._audit:
             self._say(self._epoch.opening(self._application))
             writer.flush()
             self._opened = time.monotonic()
             self._tell(EpochOpened(epoch=self._epoch.id.hex(), application=self._application))
+        self._open_writer = writer
         return writer
 
     def _publish_tally(self, tally: Tally) -> None:

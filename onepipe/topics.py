@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from onepipe.transport import TopicDescription, Transport
 
 DEFAULT_PARTITIONS: Final = 4
-_NAMES_TOPIC: Final = "give a record class, a Topic, or the name of a registered topic"
 
 
 @attrs.frozen
@@ -66,12 +65,7 @@ class Topics:
             DeclarationError: a class that declares no topic, or none of these three.
             NotRegistered: a name the registry does not know.
         """
-        if isinstance(what, str):
-            return self._registry.topic(what)
-        given: object = what
-        if isinstance(given, type | Topic):
-            return topic_of(given)
-        raise DeclarationError(f"{type(given).__name__} names no topic", remedy=_NAMES_TOPIC)
+        return self._registry.topic(what) if isinstance(what, str) else _declared(what)
 
     def open(self, what: type | Topic | str, *, partitions: int | None = None, allow: Collection[str] = ()) -> Opened:
         """Register a declaration and create its topic where it does not exist yet.
@@ -88,7 +82,7 @@ class Topics:
         """
         if partitions is not None:
             require_count("partitions", partitions)
-        known = self._opened.get(what) if isinstance(what, type | Topic | str) else None
+        known = self._opened.get(what) if _may_name(what) else None
         if known is not None and not allow:
             _require_partitions(known.description, partitions)
             return known
@@ -153,6 +147,17 @@ class Topics:
                 message = f"{type(value).__qualname__} is a record of topic {own.name}"
             raise DeclarationError(message, topic=named.name, remedy="leave out topic=…, or publish a dict")
         return type(value)
+
+
+def _may_name(what: object) -> bool:
+    return isinstance(what, type | Topic | str)
+
+
+def _declared(what: object) -> Topic:
+    if not isinstance(what, type | Topic):
+        remedy = "give a record class, a Topic, or the name of a registered topic"
+        raise DeclarationError(f"{type(what).__name__} names no topic", remedy=remedy)
+    return topic_of(what)
 
 
 def _require_partitions(description: TopicDescription, wanted: int | None) -> None:
