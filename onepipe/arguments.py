@@ -71,6 +71,16 @@ def require_seconds(name: str, value: object, *, optional: bool = False) -> None
         raise ConfigurationError(f"{name} is a number of seconds from 0{' or None' if optional else ''}")
 
 
+def require_name(name: str, value: object) -> None:
+    """Require a text that is not empty, or None.
+
+    Raises:
+        ConfigurationError: neither.
+    """
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ConfigurationError(f"{name} is a name, or None")
+
+
 def milliseconds(timestamp: object) -> int:
     """A message's timestamp in whole milliseconds since 1970-01-01T00:00Z; what a datetime has beyond is cut off.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from onepipe.decoder import require_unaltered
 from onepipe.errors import DecodeError
 from onepipe.schema.arrow import arrow_schema
 from onepipe.schema.framing import read_frame
@@ -58,12 +59,22 @@ class ArrowDecoder:
         decode = self._decoders.get(schema_id)
         if decode is None:
             decode = self._decoders[schema_id] = columns_decoder(self._registry.schema(schema_id), self._reader)
+        self._require_unaltered([messages[number] for number in numbers], schema_id, skip)
         decoded = decode([messages[number].value or b"" for number in numbers], skip)
         for row, error in decoded.errors.items():
             message = messages[numbers[row]]
             error.topic, error.partition, error.offset = message.topic, message.partition, message.offset
             raise error
         return pa.RecordBatch.from_arrays(decoded.columns.columns, schema=self._schema)
+
+    def _require_unaltered(self, messages: Sequence[Message], schema_id: int, skip: int) -> None:
+        seed = self._registry.schema(schema_id).fingerprint
+        for message in messages:
+            try:
+                require_unaltered(message.headers, seed, (message.value or b"")[skip:])
+            except DecodeError as error:
+                error.topic, error.partition, error.offset = message.topic, message.partition, message.offset
+                raise
 
 
 def _frame(message: Message, value: bytes) -> tuple[int, int]:

@@ -6,11 +6,12 @@ import datetime as dt
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar, cast
 
 import attrs
 
+from onepipe.arguments import require_choice, require_count, require_name, require_seconds
 from onepipe.decoder import MessageDecoder
 from onepipe.errors import ClosedError, ConfigurationError, OnepipeError
 from onepipe.transport import GroupReader, Headers, Message, Reader, Start, TopicPartition
@@ -30,6 +31,10 @@ _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 Until = Literal["stopped", "end"]
 OnUndecodable = Literal["raise", "yield"]
+
+
+def _always_open() -> None:
+    """A consumer without pipeline is closed by itself alone."""
 
 
 @attrs.frozen
@@ -86,6 +91,7 @@ class Consumer(Generic[T]):
         on_undecodable: OnUndecodable = "raise",
         auto_commit: bool = True,
         commit_every: float = 5.0,
+        check_open: Callable[[], None] = _always_open,
     ) -> None:
         """Make a consumer.
 
@@ -102,8 +108,20 @@ class Consumer(Generic[T]):
                 with its error.
             auto_commit: whether to commit for the group what was handled.
             commit_every: seconds between such commits.
+            check_open: raises ClosedError where the pipeline is closed.
+
+        Raises:
+            ConfigurationError: an argument has another form, or two of the topics are the same one.
         """
-        self._topics = {entry.topic.name: entry for entry in opened}
+        require_choice("until", until, Until)
+        require_choice("on_undecodable", on_undecodable, OnUndecodable)
+        require_seconds("commit_every", commit_every)
+        require_name("group", group)
+        self._topics: dict[str, Readable] = {}
+        for entry in opened:
+            if self._topics.setdefault(entry.topic.name, entry) is not entry:
+                raise ConfigurationError("the topic is named twice", topic=entry.topic.name, remedy="name it once")
+        self._check_open = check_open
         self._registry = registry
         self._until = until
         self._on_undecodable = on_undecodable
@@ -117,13 +135,14 @@ class Consumer(Generic[T]):
         self._handled: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._decoders = {name: _decoder(registry, entry, resolve=resolve) for name, entry in self._topics.items()}
-        self._reader = self._open(transport, group, start)
+        self._start = start if isinstance(start, Start) else _milliseconds("start", start)
+        self._reader = self._open(transport, group)
 
-    def _open(self, transport: Transport, group: str | None, start: Start | dt.datetime) -> Reader:
+    def _open(self, transport: Transport, group: str | None) -> Reader:
+        start = self._start
         if group is not None:
-            if isinstance(start, dt.datetime):
-                raise ConfigurationError("a group starts at its committed offsets", remedy="seek after joining")
-            return transport.group_reader(list(self._topics), group, start=start, listener=_Rebalance(self))
+            begin = start if isinstance(start, Start) else Start.EARLIEST
+            return transport.group_reader(list(self._topics), group, start=begin, listener=_Rebalance(self))
         partitions = [
             TopicPartition(name, number)
             for name, entry in self._topics.items()
@@ -131,8 +150,8 @@ class Consumer(Generic[T]):
         ]
         reader = transport.reader(partitions)
         for partition in partitions:
-            if isinstance(start, dt.datetime):
-                reader.seek_time(partition, _milliseconds(start))
+            if not isinstance(start, Start):
+                reader.seek_time(partition, start)
             elif start is Start.LATEST:
                 reader.seek(partition, reader.bounds(partition).end)
         return reader
@@ -156,8 +175,9 @@ class Consumer(Generic[T]):
         Raises:
             DecodeError: a message cannot be decoded; what came before it was yielded, and the consumer stays before it.
         """
+        _require_batch("size", size, timeout)
         while not self._stopped.is_set():
-            batch = self.poll(size, timeout)
+            batch = self._poll(size, timeout)
             if batch:
                 yield batch
             elif self._until == "end" and self._caught_up():
@@ -174,6 +194,7 @@ class Consumer(Generic[T]):
         """
         from onepipe.arrow_decoder import ArrowDecoder
 
+        _require_batch("size", size, timeout)
         if len(self._topics) != 1:
             raise ConfigurationError("Arrow batches are of one topic", remedy="make a consumer for each")
         (entry,) = self._topics.values()
@@ -201,6 +222,10 @@ class Consumer(Generic[T]):
         Raises:
             DecodeError: the next message cannot be decoded; the consumer stays before it.
         """
+        _require_batch("max_records", max_records, timeout)
+        return self._poll(max_records, timeout)
+
+    def _poll(self, max_records: int, timeout: float) -> list[Received[T]]:
         messages = self._take(max_records, timeout)
         received: list[Received[T]] = []
         for number, message in enumerate(messages):
@@ -231,6 +256,7 @@ class Consumer(Generic[T]):
             ConfigurationError: the consumer has no group.
             CommitRefused: a partition belongs to another consumer by now.
         """
+        self._require_open()
         if not isinstance(self._reader, GroupReader):
             raise ConfigurationError("offsets are committed for a group", remedy="pipe.consumer(…, group=…)")
         self._note_handled()
@@ -251,10 +277,12 @@ class Consumer(Generic[T]):
 
     def seek_time(self, moment: dt.datetime) -> None:
         """Go, in every partition at hand, to the first record written at or after a moment (aware), else to the end."""
+        self._require_open()
+        timestamp = _milliseconds("moment", moment)
         places = self._reader.assignment()
         self._forget(places)
         for place in places:
-            self._reader.seek_time(place, _milliseconds(moment))
+            self._reader.seek_time(place, timestamp)
 
     def pause(self, partition: int, *, topic: str | None = None) -> None:
         """Return no more records of a partition until `resume`, keeping its position."""
@@ -273,6 +301,7 @@ class Consumer(Generic[T]):
 
     def lag(self) -> dict[TopicPartition, int]:
         """By partition at hand, how many offsets lie between the next record and the end of the log."""
+        self._require_open()
         return {
             place: max(0, self._reader.bounds(place).end - self._position(place)) for place in self._reader.assignment()
         }
@@ -293,7 +322,13 @@ class Consumer(Generic[T]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the consumer is closed", remedy="make another: pipe.consumer(…)")
+        self._check_open()
+
     def _place(self, partition: int, topic: str | None) -> TopicPartition:
+        self._require_open()
         if topic is None:
             if len(self._topics) != 1:
                 raise ConfigurationError("the consumer reads several topics", remedy="say which: topic=…")
@@ -301,8 +336,7 @@ class Consumer(Generic[T]):
         return TopicPartition(topic, partition)
 
     def _take(self, max_records: int, timeout: float) -> list[Message]:
-        if self._closed:
-            raise ClosedError("the consumer is closed")
+        self._require_open()
         self._note_handled()
         if self._auto_commit and time.monotonic() >= self._commit_due:
             self._commit_handled()
@@ -331,6 +365,14 @@ class Consumer(Generic[T]):
             error,
             message.value,
         )
+
+    def _begin(self, places: frozenset[TopicPartition]) -> None:
+        """Go to the moment to start at in new partitions for which the group has committed nothing."""
+        if isinstance(self._start, Start) or not isinstance(self._reader, GroupReader):
+            return
+        for place in places:
+            if self._reader.committed(place) is None:
+                self._reader.seek_time(place, self._start)
 
     def _note_handled(self) -> None:
         for message in self._pending:
@@ -362,13 +404,13 @@ class Consumer(Generic[T]):
 
 
 class _Rebalance:
-    """Commits what was handled before partitions leave, and drops what was buffered of them."""
+    """Begins partitions at the wanted moment, commits what was handled before they leave, and drops their buffer."""
 
     def __init__(self, consumer: Consumer[Any]) -> None:
         self._consumer = consumer
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> None:
-        """Nothing is known of new partitions yet."""
+        self._consumer._begin(partitions)  # noqa: SLF001 - the module's own class
 
     def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         self._consumer._commit_handled()  # noqa: SLF001 - the module's own class
@@ -384,8 +426,16 @@ def _decoder(registry: Registry, entry: Readable, *, resolve: bool) -> MessageDe
     return MessageDecoder(registry, entry.topic, reader=entry.topic.schema, classes=entry.classes)
 
 
-def _milliseconds(moment: dt.datetime) -> int:
+def _require_batch(name: str, size: object, timeout: object) -> None:
+    require_count(name, size)
+    require_seconds("timeout", timeout)
+
+
+def _milliseconds(name: str, moment: object) -> int:
     """An aware moment in milliseconds since 1970, rounded up."""
-    if moment.tzinfo is None:
-        raise ConfigurationError("a moment needs a timezone", remedy="datetime(…, tzinfo=datetime.UTC)")
+    if not isinstance(moment, dt.datetime):
+        choices = "Start.EARLIEST, Start.LATEST, or an aware datetime" if name == "start" else "an aware datetime"
+        raise ConfigurationError(f"{name} is {choices}")
+    if moment.utcoffset() is None:
+        raise ConfigurationError(f"{name} needs a timezone", remedy="datetime(…, tzinfo=datetime.UTC)")
     return -((_EPOCH - moment) // dt.timedelta(milliseconds=1))

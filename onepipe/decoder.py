@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onepipe.audit.header import DELETE_HEADER
+from onepipe.audit.digest import DELETE_SEED, deletion_body, digest_check
+from onepipe.audit.header import AUDIT_HEADER, DELETE_HEADER, sound_check
 from onepipe.deletion import Deletion, deletion_schema_id, read_deletion
 from onepipe.errors import DecodeError, OnepipeError
 from onepipe.schema.framing import read_frame
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from onepipe.schema.model import Schema
     from onepipe.topic import Topic
     from onepipe.topics import Readable
-    from onepipe.transport import Message
+    from onepipe.transport import Headers, Message
 
 Decode = Callable[[bytes, int], Any]
 
@@ -33,6 +34,25 @@ class Decoded(NamedTuple):
     value: Any
     deleted: bool
     schema_id: int
+
+
+def require_unaltered(headers: Headers, seed: int, body: bytes) -> None:
+    """Compare a message with the check in its audit header; one without such a header passes.
+
+    Args:
+        headers: the message's; the audit header stands first.
+        seed: the digest's: the fingerprint of the writer's schema, or that of deletes.
+        body: what the digest is over.
+
+    Raises:
+        DecodeError: the message is not the one that was published.
+    """
+    if not headers or headers[0][0] != AUDIT_HEADER:
+        return
+    check = sound_check(headers[0][1])
+    if check is not None and check != digest_check(seed, body):
+        remedy = "the archive keeps it in quarantine, and verify names it; publish the record again"
+        raise DecodeError("altered since it was published: it differs from its writer's digest", remedy=remedy)
 
 
 class MessageDecoder:
@@ -53,13 +73,14 @@ class MessageDecoder:
         self._topic = topic
         self._reader = reader
         self._classes = classes
-        self._decoders: dict[int, Decode] = {}
+        self._decoders: dict[int, tuple[Decode, int]] = {}
 
     def decode(self, message: Message) -> Decoded:
         """Decode a message.
 
         Raises:
-            DecodeError: the bytes are not what their schema says; names topic, partition and offset.
+            DecodeError: the bytes are not what their schema says, or not those that were published; names topic,
+                partition and offset.
             NotRegistered: the registry does not know the schema id.
             RegistryUnavailable: the registry cannot be asked.
         """
@@ -73,11 +94,13 @@ class MessageDecoder:
         frame = read_frame(value, message.headers)
         if frame.schema_id is None:
             raise DecodeError("the message says its schema by fingerprint or GUID, which this registry cannot look up")
-        decode = self._decoders.get(frame.schema_id)
-        if decode is None:
+        known = self._decoders.get(frame.schema_id)
+        if known is None:
             writer = self._registry.schema(frame.schema_id)
             decode = body_decoder(writer, reader=self._reader, classes=self._classes)
-            self._decoders[frame.schema_id] = decode
+            known = self._decoders[frame.schema_id] = decode, writer.fingerprint
+        decode, seed = known
+        require_unaltered(message.headers, seed, value[frame.start :])
         return Decoded(decode(value, frame.start), False, frame.schema_id)
 
     def _delete(self, message: Message) -> Decoded:
@@ -85,6 +108,7 @@ class MessageDecoder:
         if header is None:
             remedy = "its value is None; read it with on_undecodable='yield'"
             raise DecodeError("a tombstone without the header that says which version it deletes", remedy=remedy)
+        require_unaltered(message.headers, DELETE_SEED, deletion_body(message.key or b"", header))
         topic = self._topic or self._registry.topic(message.topic)
         deletion = read_deletion(topic, message.key, header)
         return Decoded(dict(deletion.fields), True, deletion_schema_id(header))

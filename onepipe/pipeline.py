@@ -222,6 +222,7 @@ class Pipeline:
             resolve=resolve,
             on_undecodable=on_undecodable,
             auto_commit=auto_commit,
+            check_open=self._check_open,
         )
 
     @overload

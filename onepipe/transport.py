@@ -221,7 +221,7 @@ class RebalanceListener(Protocol):
     """Told when partitions come and go, in the thread that polls."""
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> None:
-        """These partitions were given to this reader, positions already set."""
+        """These partitions were given to this reader, positions already set; it may be sought to others here."""
 
     def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """These partitions are about to be taken; their offsets can still be committed here."""

@@ -42,9 +42,19 @@ def digest(seed: int, body: bytes) -> Digest:
     return Digest(*_LANES.unpack(xxh3_128_digest(body, seed)))
 
 
+def digest_check(seed: int, body: bytes) -> bytes:
+    """The first lane of a record's digest, as the audit header has it: 8 bytes, big-endian."""
+    return xxh3_128_digest(body, seed)[:8]
+
+
+def deletion_body(key: bytes, header: bytes) -> bytes:
+    """What a delete's digest is over, as it has no body."""
+    return key + b"\0" + header
+
+
 def delete_digest(key: bytes, header: bytes) -> Digest:
-    """The digest of a delete, which has no body."""
-    return digest(DELETE_SEED, key + b"\0" + header)
+    """The digest of a delete."""
+    return digest(DELETE_SEED, deletion_body(key, header))
 
 
 def signed(value: int) -> int:

@@ -53,3 +53,8 @@ def unpack(value: bytes) -> AuditHeader:
         )
     _, epoch, sequence, check = _HEADER.unpack(value)
     return AuditHeader(epoch, sequence, check)
+
+
+def sound_check(value: bytes) -> bytes | None:
+    """The check in the value of an `onepipe` header, as its 8 bytes; None where the header has another form."""
+    return value[-8:] if len(value) == _HEADER.size and value[0] == HEADER_VERSION else None
