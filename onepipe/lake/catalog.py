@@ -40,6 +40,7 @@ class Catalog:
                 self._storage.write_new(layout.declaration(topic.name, number), data)
             except CommitConflict:
                 continue  # another process noted a declaration first; look again
+            return topic
 
     def topic(self, name: str) -> Topic:
         """The latest declaration of a topic.

@@ -103,9 +103,17 @@ def test_a_reader_schema_reads_as_with_fastavro(data: st.DataObject) -> None:
 
 
 def _alike(found: Any, expected: Any) -> bool:
-    """Equality, but that fastavro leaves defaults as the JSON they are: no floats of integers, no bytes of text."""
+    """Equality, but that fastavro leaves defaults as the JSON they are: no floats of integers, no bytes of text.
+
+    And where a reader's union has a branch of the writer's own type behind one that it could be promoted to, fastavro
+    takes the first one, and onepipe, as Avro for Java does, its own.
+    """
     if isinstance(found, bytes) and isinstance(expected, str):
-        return found == expected.encode("iso-8859-1")
+        return found in (expected.encode("iso-8859-1"), expected.encode())
+    if isinstance(found, str) and isinstance(expected, bytes):
+        return found.encode() == expected
+    if isinstance(found, int) and isinstance(expected, float):
+        return float(found) == expected
     if isinstance(found, float) and isinstance(expected, int):
         return found == expected
     if isinstance(found, dict) and isinstance(expected, dict):

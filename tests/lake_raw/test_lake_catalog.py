@@ -65,3 +65,18 @@ def test_declarations_of_several_processes_at_once_are_all_kept(tmp_path):
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         pool.map(_declare, [(str(tmp_path), owner) for owner in owners], chunksize=1)
     assert sorted(topic.owner for topic in Catalog(LocalStorage(tmp_path)).versions("Widgets")) == owners
+
+
+def test_a_declaration_is_noted_once_though_another_follows_at_once(tmp_path, monkeypatch):
+    catalog = Catalog(LocalStorage(tmp_path))
+    other = declare(owner="other")
+    publish = LocalStorage.write_new
+
+    def write_and_be_followed(storage, path, data):
+        publish(storage, path, data)
+        monkeypatch.setattr(LocalStorage, "write_new", publish)
+        Catalog(storage).declare(other)
+
+    monkeypatch.setattr(LocalStorage, "write_new", write_and_be_followed)
+    catalog.declare(declare(owner="mine"))
+    assert [topic.owner for topic in catalog.versions("Widgets")] == ["mine", "other"]
