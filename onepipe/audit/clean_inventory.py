@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from onepipe.errors import CorruptFile
-from onepipe.lake.clean_files import CleanFooter, read_clean_footer
-from onepipe.lake.layout import check_content
+from onepipe.lake import columns as c
+from onepipe.lake.clean_files import CleanFooter, clean_footer
+from onepipe.lake.layout import check_stream, clean_file
 
 if TYPE_CHECKING:
+    from onepipe.audit.salvage import Salvage
     from onepipe.lake.storage import Storage
-    from onepipe.lake.table import Snapshot
+    from onepipe.lake.table import LakeFile, Snapshot
 
 _READERS: Final = 4
+_EVERY: Final = (-(1 << 63), (1 << 63) - 1)
 
 
 @attrs.frozen
@@ -24,34 +28,61 @@ class CleanFile:
 
     Attributes:
         path: path below the storage's root.
-        uri: where a foreign reader finds it.
+        uri: where a foreign reader finds its rows; of a damaged file, those that could be salvaged. None: no rows.
         rows: rows the table says it has.
+        hashes: least and greatest identity hash, as its commit noted them.
         footer: what it says of itself; None where it cannot be read.
         damage: why it is not what was written, as in "holds other bytes", or None.
     """
 
     path: str
-    uri: str
+    uri: str | None
     rows: int
+    hashes: tuple[int, int]
     footer: CleanFooter | None
     damage: str | None
 
 
-def clean_inventory(storage: Storage, snapshot: Snapshot, root: str) -> tuple[CleanFile, ...]:
+def clean_inventory(storage: Storage, snapshot: Snapshot, root: str, salvage: Salvage) -> tuple[CleanFile, ...]:
     """Read every file of a clean table once, compare it with the hash in its name, and read its footer."""
 
-    def look(file: Any) -> CleanFile:
-        path = f"{root}/{file.path}"
-        damage, footer = None, None
-        try:
-            check_content(storage, path)
-        except CorruptFile as corrupt:
-            damage = corrupt.message.removeprefix(f"{path} ")
-        try:
-            footer = read_clean_footer(storage, path)
-        except CorruptFile as corrupt:
-            damage = damage or corrupt.message.removeprefix(f"{path} ")
-        return CleanFile(path, storage.uri(path), file.rows, footer, damage)
+    def look(file: LakeFile) -> CleanFile:
+        return _look(storage, f"{root}/{file.path}", file)
 
     with ThreadPoolExecutor(_READERS) as readers:
-        return tuple(readers.map(look, snapshot.files))
+        files = tuple(readers.map(look, snapshot.files))
+    return tuple(_salvaged(file, salvage) if file.damage else file for file in files)
+
+
+def _look(storage: Storage, path: str, committed: LakeFile) -> CleanFile:
+    damage, footer = None, None
+    try:
+        with storage.open(path) as file:
+            try:
+                check_stream(file, path)
+            except CorruptFile as corrupt:
+                damage = corrupt.message.removeprefix(f"{path} ")
+            footer = clean_footer(file, path)
+    except (CorruptFile, OSError) as error:
+        message = error.message if isinstance(error, CorruptFile) else "cannot be read"
+        damage = damage or message.removeprefix(f"{path} ")
+    bounds: tuple[Any, Any] = committed.statistics.get(c.IDENTITY, _EVERY)
+    return CleanFile(path, storage.uri(path), committed.rows, bounds, footer, damage)
+
+
+def _salvaged(file: CleanFile, salvage: Salvage) -> CleanFile:
+    copy = None
+    if file.uri is not None and not _is_another(file):
+        copy = salvage.clean(file.uri, *file.hashes)
+    return attrs.evolve(file, uri=copy.uri if copy else None)
+
+
+def _is_another(file: CleanFile) -> bool:
+    """Whether a damaged file says that it is the chunk of another day or number: its rows are then counted there."""
+    if file.footer is None:
+        return False
+    try:
+        day = dt.date.fromisoformat(file.footer.day) if file.footer.day else None
+        return clean_file(day, int(file.footer.chunk), "").removesuffix(".parquet") not in file.path
+    except (TypeError, ValueError):
+        return True

@@ -1,4 +1,7 @@
-"""The inventory of a raw table: each file, whether it still holds what was written, and what its footer says."""
+"""The inventory of a raw table: each file, whether it still holds what was written, and what its footer says.
+
+A file's place, range and rows are those that its commit noted: they are known of a damaged or missing file as well.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import attrs
 
 from onepipe.errors import CorruptFile
-from onepipe.lake.layout import check_content
-from onepipe.lake.raw_footer import RawFooter, read_footer
+from onepipe.lake import columns as c
+from onepipe.lake.layout import check_stream
+from onepipe.lake.raw_footer import RawFooter, Sum, raw_footer
 
 if TYPE_CHECKING:
+    from onepipe.audit.salvage import Salvage
     from onepipe.lake.storage import Storage
-    from onepipe.lake.table import Snapshot
+    from onepipe.lake.table import LakeFile, Snapshot
 
 _PATH: Final = re.compile(r"part(\d+)/.*/offset(\d+)-[0-9a-f]{32}\.parquet\Z")
 _READERS: Final = 4
@@ -34,19 +39,31 @@ class RawFile:
 
     Attributes:
         path: path below the storage's root.
-        uri: where a foreign reader finds it.
-        partition: number of the partition, by its name.
-        first: first offset of its range, by its name.
-        footer: what it says of itself; of a damaged file only a hint, and None where it cannot be read.
+        uri: where a foreign reader finds its rows; of a damaged file, those that could be salvaged. None: no rows.
+        place: log and partition of its rows.
+        first: offset of its first row.
+        last: offset of its last row.
+        rows: rows that were committed.
+        held: rows that can be read.
+        footer: what it says of itself; of a damaged file only a hint, and None where it contradicts itself or its
+            commit, or cannot be read.
         damage: why it is not what was written, as in "holds other bytes", or None.
     """
 
     path: str
-    uri: str
-    partition: int
+    uri: str | None
+    place: Place
     first: int
+    last: int
+    rows: int
+    held: int
     footer: RawFooter | None
     damage: str | None
+
+    @property
+    def intact(self) -> RawFooter | None:
+        """The footer of an intact file."""
+        return None if self.damage else self.footer
 
 
 @attrs.frozen
@@ -61,58 +78,83 @@ class Inventory:
         return tuple(file for file in self.files if file.damage)
 
     def places(self) -> dict[Place, list[RawFile]]:
-        """The files by log and partition, where their footer tells the log."""
+        """The files by log and partition."""
         places: dict[Place, list[RawFile]] = {}
         for file in self.files:
-            if file.footer is not None:
-                places.setdefault(Place(file.footer.log, file.partition), []).append(file)
+            places.setdefault(file.place, []).append(file)
         return places
 
-    def covering(self, place: Place, offset: int) -> RawFile | None:
-        """The file whose range holds an offset; where no footer says so, the damaged one whose name fits."""
-        for file in self.places().get(place, ()):
-            if file.footer is not None and not file.damage and file.footer.first <= offset < file.footer.next:
-                return file
-        candidates = [
-            file
-            for file in self.damaged
-            if file.partition == place.partition
-            and file.first <= offset
-            and (file.footer is None or (file.footer.log == place.log and offset < file.footer.next))
-        ]
-        return max(candidates, key=lambda file: file.first, default=None)
 
-
-def take_inventory(storage: Storage, snapshot: Snapshot, root: str) -> Inventory:
+def take_inventory(storage: Storage, snapshot: Snapshot, root: str, salvage: Salvage | None = None) -> Inventory:
     """Read every file of a raw table once, compare it with the hash in its name, and read its footer.
 
     Args:
         storage: where the table is.
         snapshot: the version of it.
         root: path of the table below the storage's root.
+        salvage: copies the rows of damaged files; where None, these are not read.
     """
 
-    def look(path: str) -> RawFile:
-        return _look(storage, f"{root}/{path}")
+    def look(file: LakeFile) -> RawFile:
+        return _look(storage, f"{root}/{file.path}", file)
 
     with ThreadPoolExecutor(_READERS) as readers:
-        files = list(readers.map(look, (file.path for file in snapshot.files)))
-    return Inventory(tuple(sorted(files, key=lambda file: (file.partition, file.first))))
+        files = sorted(readers.map(look, snapshot.files), key=lambda file: (file.place.partition, file.first))
+    return Inventory(tuple(_salvaged(file, salvage) if file.damage else file for file in files))
 
 
-def _look(storage: Storage, path: str) -> RawFile:
-    named = _PATH.search(path)
-    partition, first = (int(named[1]), int(named[2])) if named else (-1, -1)
+def _look(storage: Storage, path: str, committed: LakeFile) -> RawFile:
     damage, footer = None, None
     try:
-        check_content(storage, path)
-    except CorruptFile as corrupt:
-        damage = corrupt.message.removeprefix(f"{path} ")
-    try:
-        footer = read_footer(storage, path)
-    except CorruptFile as corrupt:
-        damage = damage or corrupt.message.removeprefix(f"{path} ")
-    return RawFile(path, storage.uri(path), partition, first, footer, damage)
+        with storage.open(path) as file:
+            try:
+                check_stream(file, path)
+            except CorruptFile as corrupt:
+                damage = corrupt.message.removeprefix(f"{path} ")
+            footer = raw_footer(file, path)
+    except (CorruptFile, OSError) as error:
+        message = error.message if isinstance(error, CorruptFile) else "cannot be read"
+        damage = damage or message.removeprefix(f"{path} ")
+    place, first, last = _range(path, committed, footer)
+    if damage and footer and not _agrees(footer, place, first, last, committed.rows):
+        footer = None
+    return RawFile(path, storage.uri(path), place, first, last, committed.rows, committed.rows, footer, damage)
+
+
+def _range(path: str, committed: LakeFile, footer: RawFooter | None) -> tuple[Place, int, int]:
+    """Place, first and last offset, by the commit; where it does not note them, by footer and name."""
+    statistics = committed.statistics
+    if statistics.keys() >= {c.LOG, c.PARTITION, c.OFFSET}:
+        first, last = (int(str(bound)) for bound in statistics[c.OFFSET])
+        return Place(str(statistics[c.LOG][0]), int(str(statistics[c.PARTITION][0]))), first, last
+    if footer is not None:
+        return Place(footer.log, footer.partition), footer.first, footer.next - 1
+    named = _PATH.search(path)
+    partition, first = (int(named[1]), int(named[2])) if named else (-1, -1)
+    return Place("", partition), first, first + committed.rows - 1
+
+
+def _agrees(footer: RawFooter, place: Place, first: int, last: int, rows: int) -> bool:
+    """Whether a damaged file's footer agrees with its commit, and its sums with each other."""
+    if (footer.log, footer.partition, footer.rows) != (*place, rows) or not footer.first <= first <= last < footer.next:
+        return False
+    runs = sum((run.sum for run in footer.writers), Sum())
+    hours = sum(footer.hours.values(), Sum())
+    good = sum(footer.sums.values(), Sum())
+    return (
+        hours.rows == rows
+        and good.rows == rows - footer.quarantined
+        and (footer.quarantined > 0 or good == hours)
+        and (runs.rows < rows or runs == hours)
+        and all(run.sum.rows == run.last - run.first + 1 for run in footer.writers)
+    )
+
+
+def _salvaged(file: RawFile, salvage: Salvage | None) -> RawFile:
+    copy = None
+    if salvage is not None and file.uri is not None:
+        copy = salvage.raw(file.uri, *file.place, file.first, file.last)
+    return attrs.evolve(file, uri=copy.uri if copy else None, held=copy.rows if copy else 0)
 
 
 def schema_documents(files: Sequence[RawFile]) -> Mapping[int, object]:

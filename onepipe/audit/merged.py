@@ -75,6 +75,7 @@ class MergedCheck:
         clean: Sequence[CleanFile],
         progress: Mapping[Place, int],
         raw_faults: Sequence[RowFault],
+        doubtful: Mapping[str, Sequence[int]],
         engine: Callable[[], Engine],
     ) -> None:
         """Prepare the comparison.
@@ -85,8 +86,11 @@ class MergedCheck:
             clean: files of the clean table.
             progress: by place, the raw offset up to which the clean table has merged.
             raw_faults: rows that differ at the raw hop: what was merged is not what raw holds now.
+            doubtful: by path of raw files, numbers of rows of which nobody knows which record they are.
             engine: makes an engine over the lake's folder.
         """
+        self._doubtful = doubtful
+        self._damaged = {file.path for file in raw.damaged}
         self._plan = plan
         self._raw = raw
         self._clean = clean
@@ -96,24 +100,32 @@ class MergedCheck:
 
     def run(self, *, deep: bool = False) -> Merged:
         """Compare by sums, and row by row where these disagree; everywhere where `deep`."""
-        expected, in_flight = self._expected()
         found = self._found()
+        expected, in_flight = self._expected(hints=True)
+        if expected != found and self._raw.damaged:
+            expected, in_flight = self._expected(hints=False)
         buckets = {b for b in expected.keys() | found.keys() if expected.get(b, Sum()) != found.get(b, Sum())}
         damaged = [file for file in self._clean if file.damage]
         compared = list(self._clean) if deep else damaged
+        nameless = sum(not self._is_told(fault) for fault in self._faults)
         faults: list[CleanFault] = []
-        if buckets or compared:
+        if (buckets or compared) and not nameless:
             with self._engine() as engine:
                 faults = self._compare(engine, set(range(64)) if deep else buckets, compared)
         states = [FAULT_STATES[fault.kind] for fault in faults]
         notes = []
-        nameless = [fault for fault in self._faults if fault.kind is Kind.LOST and fault.key is None]
-        if nameless:
+        if nameless and (buckets or compared):
             states.append(State.UNKNOWN)
-            notes.append(f"{len(nameless)} rows lost from raw have no evidence of their identity")
-        elif (buckets or damaged) and not faults:
+            notes.append(
+                f"{nameless:,} rows that differ in raw have no evidence of what they were when they were merged"
+            )
+        elif buckets and not faults:
             states.append(State.ALTERED)
-            notes.append("sums or files differ, and every row is what raw says it should be")
+            notes.append("sums differ, and every row is what raw says it should be")
+        if damaged:
+            states.append(State.ALTERED)
+        if damaged and not faults:
+            notes.append("files are damaged, and no row of them is known to differ")
         if in_flight:
             states.append(State.OPEN)
         hop = HopVerdict(
@@ -127,18 +139,21 @@ class MergedCheck:
         )
         return Merged(hop, tuple(faults), sum(file.rows for file in self._clean))
 
-    def _expected(self) -> tuple[dict[int, Sum], int]:
-        """By bucket, the good raw rows that were merged; and how many were not yet."""
+    def _expected(self, *, hints: bool) -> tuple[dict[int, Sum], int]:
+        """By bucket, the good raw rows that were merged; and how many were not yet.
+
+        Args:
+            hints: whether to believe the footers of damaged files. Where the law of conservation holds with them, to
+                128 bits a bucket, they were right. Else rows count that are there, and evidence stands for others.
+        """
         sums: dict[int, Sum] = {}
         in_flight = 0
         counted: list[RawFile] = []
         for file in self._raw.files:
-            if file.footer is None:
-                continue
-            merged = self._progress.get(Place(file.footer.log, file.partition), 0)
-            if file.damage or file.footer.first < merged < file.footer.next:
+            merged = self._progress.get(file.place, 0)
+            if file.footer is None or (file.damage and not hints) or file.first < merged <= file.last:
                 counted.append(file)
-            elif file.footer.next <= merged:
+            elif file.last < merged:
                 _add_all(sums, file.footer.sums)
             else:
                 in_flight += file.footer.rows - file.footer.quarantined
@@ -147,21 +162,51 @@ class MergedCheck:
                 beyond, by_rows = self._count_rows(engine, counted)
             in_flight += beyond
             _add_all(sums, by_rows)
-        for _, identity, sum_ in self._corrections():
-            _add_all(sums, {c.bucket(identity): sum_})
+        for fault, identity, sum_ in self._corrections():
+            if not (hints and self._is_hinted(fault)):
+                _add_all(sums, {c.bucket(identity): sum_})
         return sums, in_flight
 
     def _count_rows(self, engine: Engine, files: Sequence[RawFile]) -> tuple[int, dict[int, Sum]]:
         self._load_progress(engine)
-        rows = self._good_rows([file.uri for file in files])
+        rows = self._good_rows(files)
         beyond = f"SELECT count(*) FROM {rows} LEFT JOIN merged_to USING (log, part) WHERE pos >= coalesce(next, 0)"
         within = f"SELECT * FROM {rows} JOIN merged_to USING (log, part) WHERE pos < next"
         return int(engine.row(beyond, _COMPARING)[0]), _sums(engine, within, "1", c.DIGEST_HI, c.DIGEST_LO)
 
-    def _good_rows(self, uris: Sequence[str]) -> str:
+    def _good_rows(self, files: Sequence[RawFile]) -> str:
         places = f"{c.LOG} AS log, {c.PARTITION} AS part, {c.OFFSET} AS pos"
-        relation = numbered_files(uris, c.RAW_COLUMNS)
-        return f"(SELECT *, {places} FROM {relation} WHERE {c.ERROR} IS NULL)"
+        relation = numbered_files([file.uri for file in files if file.uri is not None], c.RAW_COLUMNS)
+        trusted = _other_rows(self._distrusted(files))
+        return f"(SELECT *, {places} FROM {relation} WHERE {c.ERROR} IS NULL AND {trusted})"
+
+    def _distrusted(self, files: Sequence[RawFile]) -> list[int]:
+        """Numbers of rows that are not what had been merged, or not as they were: evidence stands for them."""
+        rows: dict[str, list[int]] = {path: list(numbers) for path, numbers in self._doubtful.items()}
+        for fault in self._faults:
+            if fault.file is not None and fault.row is not None and self._is_left_out(fault):
+                rows.setdefault(fault.file, []).append(fault.row)
+        numbered = enumerate(file for file in files if file.uri is not None)
+        return [(number << _FILE_BITS) + row for number, file in numbered for row in rows.get(file.path, ())]
+
+    def _is_left_out(self, fault: RowFault) -> bool:
+        """Whether a fault's row is not counted among what raw holds."""
+        return fault.kind is Kind.REPEATED or (fault.file in self._damaged and fault.hi is not None)
+
+    def _is_hinted(self, fault: RowFault) -> bool:
+        """Whether the footer of a damaged file counts a fault's record as it was."""
+        place, offset = Place(fault.log, fault.partition), fault.offset
+        merged = self._progress.get(place, 0)
+        return offset is not None and any(
+            file.footer is not None and file.place == place and file.first <= offset <= file.last < merged
+            for file in self._raw.damaged
+        )
+
+    def _is_told(self, fault: RowFault) -> bool:
+        """Whether evidence tells what a row that differs had been when it was merged, if it was."""
+        merged = self._progress.get(Place(fault.log, fault.partition), 0)
+        unmerged = fault.offset is not None and fault.offset >= merged
+        return unmerged or fault.kind is Kind.REPEATED or (fault.key is not None and fault.hi is not None)
 
     def _load_progress(self, engine: Engine) -> None:
         engine.register("merged_to", _progress_table(self._progress))
@@ -174,9 +219,9 @@ class MergedCheck:
                 continue
             sum_ = Sum()
             if fault.hi is not None and fault.lo is not None:
-                if fault.kind is Kind.LOST:
+                if fault.kind is Kind.LOST or (fault.kind is Kind.ALTERED and fault.file in self._damaged):
                     sum_ = Sum(1, fault.hi, fault.lo)
-                elif fault.kind is Kind.REPEATED:
+                elif fault.kind is Kind.REPEATED and fault.file not in self._damaged:
                     sum_ = Sum(-1, signed(-fault.hi), signed(-fault.lo))
             yield fault, identity_hash(fault.key), sum_
 
@@ -186,7 +231,7 @@ class MergedCheck:
         for file in self._clean:
             if file.footer is not None and not file.damage:
                 _add_all(sums, file.footer.sums)
-        damaged = [file.uri for file in self._clean if file.damage and file.footer is not None]
+        damaged = [file.uri for file in self._clean if file.damage and file.uri is not None]
         if damaged:
             with self._engine() as engine:
                 relation = f"SELECT * FROM {numbered_files(damaged, self._plan.schema)}"
@@ -195,8 +240,8 @@ class MergedCheck:
 
     def _compare(self, engine: Engine, buckets: set[int], compared: Sequence[CleanFile]) -> list[CleanFault]:
         """The faults among identities of some buckets, and among the rows of some files."""
-        readable = [file for file in self._clean if file.footer is not None]
-        self._load(engine, readable, buckets, {file.uri for file in compared})
+        readable = [file for file in self._clean if file.uri is not None]
+        self._load(engine, readable, buckets, {file.path for file in compared})
         rows = engine.table(self._disagreements(), _COMPARING).to_pylist()
         return [self._fault(row, readable) for row in rows]
 
@@ -207,25 +252,19 @@ class MergedCheck:
         # the repetitions themselves are left out of `arrived` below, so only what differs beside them is told here
         corrections = [(fault, h, s) for fault, h, s in self._corrections() if fault.kind is not Kind.REPEATED]
         engine.register("correction", _correction_table(corrections))
-        numbers = [number for number, file in enumerate(readable) if file.uri in compared]
+        numbers = [number for number, file in enumerate(readable) if file.path in compared]
         whole = f"({ROW} >> {_FILE_BITS}) IN ({', '.join(map(str, numbers)) or 'NULL'})"
         listed = ", ".join(map(str, sorted(buckets))) or "NULL"
         within = f"{_bucket(quoted(c.IDENTITY))} IN ({listed})"
-        clean = numbered_files([file.uri for file in readable], plan.schema)
+        clean = numbered_files([file.uri for file in readable if file.uri is not None], plan.schema)
         held = f"SELECT *, coalesce({whole}, false) AS whole FROM {clean} WHERE {whole} OR {within}"
         engine.execute(f"CREATE TEMP TABLE held AS {held}", _COMPARING)
-        files = [file for file in self._raw.files if file.footer]
-        raw = numbered_files([file.uri for file in files], c.raw_schema(plan.topic))
-        numbers_of = {file.path: number for number, file in enumerate(files)}
-        repeated = [
-            (numbers_of[fault.file] << _FILE_BITS) + fault.row
-            for fault in self._faults
-            if fault.kind is Kind.REPEATED and fault.file is not None and fault.row is not None
-        ]
+        files = self._raw.files
+        raw = numbered_files([file.uri for file in files if file.uri is not None], c.raw_schema(plan.topic))
         arrived = (
             f"SELECT r.* FROM {raw} r JOIN merged_to m ON m.log = r.{c.LOG} AND m.part = r.{c.PARTITION} "
             f"WHERE r.{c.OFFSET} < m.next AND ({within} OR {c.IDENTITY} IN (SELECT {c.IDENTITY} FROM held)) "
-            f"AND {_same_rows(repeated)}"
+            f"AND {_other_rows(self._distrusted(files))}"
         )
         engine.execute(f"CREATE TEMP TABLE arrived AS {arrived}", _COMPARING)
         engine.execute(f"CREATE TEMP TABLE contribution AS {plan.arrivals('arrived')}", _COMPARING)
@@ -315,7 +354,7 @@ def _bucket(identity: str) -> str:
     return f"(({identity} >> 58) & 63)"
 
 
-def _same_rows(excluded: Sequence[int]) -> str:
+def _other_rows(excluded: Sequence[int]) -> str:
     """A condition that leaves rows out by their number."""
     return f"{ROW} NOT IN ({', '.join(map(str, excluded))})" if excluded else "true"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from onepipe.audit.blame import Blame
 from onepipe.audit.hours import Hours
 from onepipe.audit.inventory import Inventory, Place, RawFile
 from onepipe.audit.rows import RowAudit, RowFault
@@ -34,11 +35,13 @@ class Produced:
         hops: verdicts of the producer's, the log's and the raw hop.
         faults: rows that differ, each with the hop where it happened.
         buckets: by hour, what writers vouch for against what is there.
+        doubtful: by path of raw files, numbers of rows of which nobody knows which record they are.
     """
 
     hops: tuple[HopVerdict, ...]
     faults: tuple[tuple[Hop, RowFault], ...]
     buckets: tuple[Bucket, ...]
+    doubtful: Mapping[str, Sequence[int]]
 
 
 @attrs.frozen
@@ -64,6 +67,7 @@ class _Figures:
     in_flight: int
     hours: Mapping[int, int]
     excused: Mapping[int, int]
+    doubtful: Mapping[str, Sequence[int]]
 
     def count(self, hop: Hop, kind: Kind) -> int:
         return sum(1 for where, fault in self.faults if where is hop and fault.kind is kind)
@@ -88,47 +92,39 @@ def check_produced(
         suspects: intact files that are to be compared row by row all the same.
         settled_before: a writer that said nothing since then, and did not close its epoch, counts as dead.
     """
-    places = inventory.places()
-    seen = _seen(places)
-    opened = _to_open(places, seen, testimony, inventory, suspects)
-    figures = _open(opened, inventory, testimony, archived, opening)
-    rows = sum(file.footer.rows for file in inventory.files if file.footer and not file.damage)
-    if inventory.damaged or suspects:
-        rows = _rows_now(inventory)
+    seen = _seen(inventory)
+    opened = _to_open(seen, testimony, inventory, suspects)
+    figures = _open(opened, inventory, testimony, archived, opening, Blame(inventory, suspects))
+    rows = sum(file.held for file in inventory.files) - sum(map(len, figures.doubtful.values()))
     written = Written(testimony, seen, _uncovered(inventory), settled_before)
     hops = (written.producer_hop(), _log_hop(written, figures), _raw_hop(rows, figures, inventory))
     vouching = Hours(testimony, frozenset(opened), figures.hours, figures.excused)
-    return Produced(hops, figures.faults, vouching.buckets(figures.faults, inventory))
+    return Produced(hops, figures.faults, vouching.buckets(figures.faults, inventory), figures.doubtful)
 
 
-def _seen(places: Mapping[Place, Sequence[RawFile]]) -> dict[Stream, tuple[Sum, int]]:
+def _seen(inventory: Inventory) -> dict[Stream, tuple[Sum, int]]:
     """By stream, what intact files hold: rows with the sum of their digests, and one past the last sequence."""
     seen: dict[Stream, tuple[Sum, int]] = {}
-    for place, files in places.items():
-        for file in files:
-            if file.footer is None or file.damage:
-                continue
-            for run in file.footer.writers:
-                stream = Stream(bytes.fromhex(run.epoch), place.log, place.partition)
-                sum_, end = seen.get(stream, (Sum(), 0))
-                seen[stream] = (sum_ + run.sum, max(end, run.last + 1))
+    for file in inventory.files:
+        for run in file.intact.writers if file.intact else ():
+            stream = Stream(bytes.fromhex(run.epoch), *file.place)
+            sum_, end = seen.get(stream, (Sum(), 0))
+            seen[stream] = (sum_ + run.sum, max(end, run.last + 1))
     return seen
 
 
 def _to_open(
-    places: Mapping[Place, Sequence[RawFile]],
     seen: Mapping[Stream, tuple[Sum, int]],
     testimony: Testimony,
     inventory: Inventory,
     suspects: Sequence[RawFile],
 ) -> set[Place]:
-    damaged = {file.partition for file in (*inventory.damaged, *suspects)}
-    opened = {place for place in places if place.partition in damaged}
+    opened = {file.place for file in (*inventory.damaged, *suspects)}
     for stream, vouched in testimony.streams.items():
         place = Place(stream.log, stream.partition)
         found, end = seen.get(stream, (Sum(), 0))
         expected = Sum(vouched.acknowledged, *vouched.digest)
-        if found != expected or end > vouched.sequence_end or stream.partition in damaged:
+        if found != expected or end > vouched.sequence_end:
             opened.add(place)
     return opened
 
@@ -139,51 +135,23 @@ def _open(
     testimony: Testimony,
     archived: Mapping[Place, int],
     opening: Opening,
+    blame: Blame,
 ) -> _Figures:
     if not opened:
-        return _Figures((), 0, {}, {})
-    partitions = {place.partition for place in opened}
-    files = [file for file in inventory.files if file.footer is not None and file.partition in partitions]
+        return _Figures((), 0, {}, {}, {})
+    files = [file for file in inventory.files if file.uri is not None and file.place in opened]
     streams = {s: v for s, v in testimony.streams.items() if Place(s.log, s.partition) in opened}
     with opening.engine() as engine:
         audit = RowAudit(engine, files, streams, archived, opening.manifest(), opening.damaged_rows(files))
-        faults = tuple((_where(fault, inventory), fault) for fault in audit.faults())
-        return _Figures(faults, audit.in_flight(), audit.hours(), audit.excused_hours())
-
-
-def _where(fault: RowFault, inventory: Inventory) -> Hop:
-    """The hop at which a row came to differ: a damaged file's rows are its own matter, unless they say otherwise."""
-    damaged = {file.path for file in inventory.damaged}
-    match fault.kind:
-        case Kind.REPEATED:
-            return Hop.LOG if fault.offset != fault.first else Hop.RAW
-        case Kind.ALTERED:
-            return Hop.RAW if fault.file in damaged and not fault.check else Hop.LOG
-        case Kind.LOST:
-            return Hop.RAW if _was_archived(fault, inventory) else Hop.LOG
-
-
-def _was_archived(fault: RowFault, inventory: Inventory) -> bool:
-    """Whether a record that no row holds was in the file of its offset, by what that file's footer still says."""
-    if fault.offset is None or fault.epoch is None or fault.sequence is None:
-        return False
-    file = inventory.covering(Place(fault.log, fault.partition), fault.offset)
-    if file is None or not file.damage:
-        return False
-    runs = [run for run in file.footer.writers if run.epoch == fault.epoch.hex()] if file.footer else []
-    return not runs or any(run.first <= fault.sequence <= run.last for run in runs)
-
-
-def _rows_now(inventory: Inventory) -> int:
-    """The rows all readable files hold now, by their own count."""
-    import pyarrow.parquet as pq
-
-    return sum(int(pq.read_metadata(file.uri).num_rows) for file in inventory.files if file.footer is not None)
+        faults = tuple((blame.hop(fault), fault) for fault in audit.faults())
+        lost = [fault for hop, fault in faults if hop is Hop.RAW and fault.kind is Kind.LOST]
+        faults += tuple((Hop.RAW, fault) for fault in blame.nameless(lost, audit.kept()))
+        return _Figures(faults, audit.in_flight(), audit.hours(), audit.excused_hours(), audit.doubtful())
 
 
 def _uncovered(inventory: Inventory) -> int:
     """Rows that do not say who wrote them."""
-    footers = [file.footer for file in inventory.files if file.footer is not None]
+    footers = [file.intact for file in inventory.files if file.intact is not None]
     return sum(footer.rows - sum(run.sum.rows for run in footer.writers) for footer in footers)
 
 

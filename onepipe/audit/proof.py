@@ -7,15 +7,16 @@ a file that was altered and given a matching name.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from onepipe.errors import CorruptFile, NotRegistered
+from onepipe.errors import CorruptFile, NotRegistered, SchemaError
 from onepipe.lake import columns as c
 from onepipe.lake.raw_headers import message_headers
 from onepipe.lake.raw_rows import RowReader
@@ -28,14 +29,19 @@ if TYPE_CHECKING:
 _BATCH: Final = 16_384
 _MILLISECOND: Final = 1000
 _BEYOND: Final = (1 << 63) - 1
+_WRITER: Final = frozenset({c.EPOCH, c.SEQUENCE})
 _DIGEST: Final = frozenset({c.DIGEST_HI, c.DIGEST_LO})
 
 
 class _FooterSchemas:
     """The schemas a file's footer names, in the part of a registry that decodes messages."""
 
-    def __init__(self, documents: Mapping[int, Any]) -> None:
-        self._schemas = {number: Schema.parse(document) for number, document in documents.items()}
+    def __init__(self, documents: Mapping[int, Any], otherwise: Schema | None) -> None:
+        self._schemas: dict[int, Schema] = {}
+        self._otherwise = otherwise
+        for number, document in documents.items():
+            with contextlib.suppress(SchemaError):  # a damaged footer names anything
+                self._schemas[number] = Schema.parse(document)
 
     def schema(self, schema_id: int) -> Schema:
         """The schema of an id.
@@ -43,17 +49,31 @@ class _FooterSchemas:
         Raises:
             NotRegistered: the footer does not name it.
         """
-        try:
-            return self._schemas[schema_id]
-        except KeyError:
-            raise NotRegistered(f"the file names no schema id {schema_id}") from None
+        found = self._schemas.get(schema_id, self._otherwise)
+        if found is None:
+            raise NotRegistered(f"the file names no schema id {schema_id}")
+        return found
 
 
-def contradictions(file: RawFile, declarations: Sequence[Topic], schemas: Mapping[int, Any]) -> dict[int, str]:
+class Contradiction(NamedTuple):
+    """A row whose columns contradict the message it holds.
+
+    Attributes:
+        detail: what differs.
+        writer: whether its writer or sequence does: then nobody knows which record it is.
+    """
+
+    detail: str
+    writer: bool
+
+
+def contradictions(
+    file: RawFile, declarations: Sequence[Topic], schemas: Mapping[int, Any]
+) -> dict[int, Contradiction]:
     """The rows of a raw file whose columns contradict the message they hold.
 
     Args:
-        file: a file with a readable footer.
+        file: a file with rows.
         declarations: the topic's declarations, the latest first; rows may have been read under any of them.
         schemas: documents of the schemas the rows were written with, by id.
 
@@ -63,7 +83,7 @@ def contradictions(file: RawFile, declarations: Sequence[Topic], schemas: Mappin
     Raises:
         CorruptFile: the file cannot be read.
     """
-    found: dict[int, str] | None = None
+    found: dict[int, Contradiction] | None = None
     for declaration in declarations:
         wrong = _contradictions(file, declaration, schemas)
         found = wrong if found is None else {row: found[row] for row in found.keys() & wrong.keys()}
@@ -72,23 +92,25 @@ def contradictions(file: RawFile, declarations: Sequence[Topic], schemas: Mappin
     return found or {}
 
 
-def _contradictions(file: RawFile, topic: Topic, schemas: Mapping[int, Any]) -> dict[int, str]:
-    if file.footer is None:
-        raise CorruptFile(f"{file.path} has no footer of a raw file")
-    reader = RowReader(topic, _FooterSchemas(schemas), file.footer.log)
-    wrong: dict[int, str] = {}
+def _contradictions(file: RawFile, topic: Topic, schemas: Mapping[int, Any]) -> dict[int, Contradiction]:
+    otherwise = topic.schema if file.damage else None  # whether rows fit it, their digests tell
+    reader = RowReader(topic, _FooterSchemas(schemas, otherwise), file.place.log)
+    wrong: dict[int, Contradiction] = {}
     first = 0
     for batch in _batches(file):
         made = _read(reader, batch)
         for name in batch.schema.names:
             if name in made.schema.names:
                 for row in _differing(batch.column(name), made.column(name).combine_chunks()):
-                    wrong[first + row] = _how(name)
+                    writer = name in _WRITER or (first + row in wrong and wrong[first + row].writer)
+                    wrong[first + row] = Contradiction(_how(name), writer)
         first += batch.num_rows
     return wrong
 
 
 def _batches(file: RawFile) -> Iterator[pa.RecordBatch]:
+    if file.uri is None:
+        return
     try:
         batches = pq.ParquetFile(file.uri).iter_batches(_BATCH)
         yield from (batch for batch in batches if batch.num_rows)

@@ -7,7 +7,8 @@ Works on one engine with these relations, all of the partitions that were opened
     excused    intervals of sequences that writers know to be failed or indeterminate
     manifest   what writers name, where the topic is audited by name: place, epoch, sequence, offset, key, digest lanes
     archived   by place, the offset up to which the log was archived
-    damaged    row numbers whose columns or digest contradict their body, and how
+    damaged    row numbers whose columns or digest contradict their body, how, and whether their writer does
+    harmed     damaged files: number, place, range of offsets, rows that were committed
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import pyarrow as pa
 from onepipe.audit.verdict import Kind
 from onepipe.lake import columns as c
 from onepipe.lake.engine import Engine, numbered_files
-from onepipe.lake.plan import ROW
 
 if TYPE_CHECKING:
     from onepipe.audit.inventory import Place, RawFile
@@ -67,6 +67,7 @@ class RowFault:
         lo: second lane.
         hour: hours since 1970 of the message's time; None where it is lost.
         detail: what differs.
+        named: whether a manifest tells where it was stored.
     """
 
     kind: Kind
@@ -84,6 +85,7 @@ class RowFault:
     lo: int | None
     hour: int | None
     detail: str
+    named: bool
 
 
 class RowAudit:
@@ -106,7 +108,7 @@ class RowAudit:
             streams: what writers vouch for in them.
             archived: by place, the offset up to which the log was archived.
             manifest: what writers name; None where the topic is not audited by name.
-            damaged: columns row and detail.
+            damaged: columns row, detail and writer (see `onepipe.audit.proof.Contradiction`).
         """
         self._engine = engine
         self._paths = [file.path for file in files]
@@ -115,11 +117,14 @@ class RowAudit:
         engine.register("archived_arrow", _archived_table(archived))
         engine.register("manifest_arrow", manifest if manifest is not None else _MANIFEST.empty_table())
         engine.register("damaged_arrow", damaged)
-        engine.register("no_rows", pa.schema([*_READ, (ROW, pa.int64())]).empty_table())
-        for name in ("vouched", "excused", "archived", "damaged"):
+        engine.register("harmed_arrow", _harmed_table(files))
+        for name in ("vouched", "excused", "archived", "damaged", "harmed"):
             engine.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM {name}_arrow", "loading evidence")
         engine.execute("CREATE TEMP TABLE manifest AS SELECT DISTINCT * FROM manifest_arrow", "loading manifests")
         engine.execute(f"CREATE TEMP TABLE audited AS {_audited(files)}", "reading raw rows")
+        doubtful = f"SELECT row FROM damaged WHERE writer UNION ({_MISPLACED})"
+        engine.execute(f"CREATE TEMP TABLE doubtful AS {doubtful}", "looking for misplaced rows")
+        engine.execute("DELETE FROM audited WHERE row IN (SELECT row FROM doubtful)", "leaving misplaced rows out")
 
     def faults(self) -> list[RowFault]:
         """Every row that is lost, repeated or altered, in order of place and offset."""
@@ -137,6 +142,19 @@ class RowAudit:
     def excused_hours(self) -> dict[int, int]:
         """By hours since 1970, the rows among these that are there though their writers know of no outcome."""
         return self._by_hour(_EXCUSED_ROWS)
+
+    def doubtful(self) -> dict[str, list[int]]:
+        """By path of the files loaded, numbers of rows of which nobody knows which record they are; left out here."""
+        rows: dict[str, list[int]] = {}
+        for row in self._engine.table("SELECT row FROM doubtful", "leaving misplaced rows out")["row"].to_pylist():
+            rows.setdefault(self._paths[row >> _FILE_BITS], []).append(row & _ROW_MASK)
+        return rows
+
+    def kept(self) -> dict[str, list[int]]:
+        """By path of the damaged files among those loaded, the offsets of the rows that are told to be theirs."""
+        sql = f"SELECT h.file, list(DISTINCT pos) AS pos FROM audited JOIN harmed h ON row >> {_FILE_BITS} = h.file"
+        rows = self._engine.table(f"{sql} GROUP BY h.file", "counting rows of damaged files").to_pylist()
+        return {self._paths[row["file"]]: row["pos"] for row in rows}
 
     def _by_hour(self, sql: str) -> dict[int, int]:
         counts = f"SELECT hour, count(*) AS rows FROM ({sql}) WHERE hour IS NOT NULL GROUP BY hour"
@@ -165,6 +183,7 @@ class RowAudit:
                 row["lo"],
                 row["hour"],
                 row["detail"],
+                row["named"],
             )
             for row in rows
         ]
@@ -177,11 +196,8 @@ _MICROS: Final = f"epoch_us({c.TIMESTAMP})"
 def _audited(files: Sequence[RawFile]) -> str:
     columns = ", ".join(f"{name} AS {short}" for name, short in _SELECTED)
     hour = f"({_MICROS} - ({_MICROS} % {_HOUR} + {_HOUR}) % {_HOUR}) // {_HOUR} AS hour"
-    if not files:
-        return f"SELECT {columns}, {hour}, _op_row::BIGINT AS row FROM {numbered_files([], _READ)}"
-    return (
-        f"SELECT {columns}, {hour}, _op_row::BIGINT AS row FROM {numbered_files([file.uri for file in files], _READ)}"
-    )
+    uris = [file.uri for file in files if file.uri is not None]
+    return f"SELECT {columns}, {hour}, _op_row::BIGINT AS row FROM {numbered_files(uris, _READ)}"
 
 
 _READ: Final = pa.schema([c.RAW_COLUMNS.field(name) for name in (*(name for name, _ in _SELECTED), c.TIMESTAMP)])
@@ -190,7 +206,7 @@ _READ: Final = pa.schema([c.RAW_COLUMNS.field(name) for name in (*(name for name
 # it was stored, or the first by offset. Of two at one offset, the one that is told by its body to be whole was there
 # before.
 _REPEATED: Final = f"""
-    SELECT log, part, pos, epoch, seq, coalesce(m_key, key) AS key, row, hi, lo, hour,
+    SELECT log, part, pos, epoch, seq, coalesce(m_key, key) AS key, row, hi, lo, hour, m_pos IS NOT NULL AS named,
            CASE WHEN number > 1 THEN pos ELSE first_pos END AS first_pos, false AS checked,
            CASE WHEN number > 1 THEN 'a second row of this offset' ELSE 'a copy of offset ' || first_pos END AS detail
     FROM (
@@ -205,7 +221,8 @@ _REPEATED: Final = f"""
 
 _ALTERED: Final = f"""
     SELECT log, part, a.pos AS pos, epoch, seq, coalesce(m.key, a.key) AS key, row, m.hi AS hi, m.lo AS lo, hour,
-           NULL::BIGINT AS first_pos, a.expected IS NOT NULL AS checked,
+           NULL::BIGINT AS first_pos, a.expected IS NOT NULL AND d.detail IS NULL AS checked,
+           m.pos IS NOT NULL AS named,
            coalesce(d.detail, 'its bytes are not those that were published') AS detail
     FROM audited a
     LEFT JOIN manifest m USING ({_SEQUENCE})
@@ -238,7 +255,7 @@ _MISSING: Final = f"""
     )
     SELECT log, part, coalesce(m.pos, CASE WHEN high = low + 2 THEN low + 1 END) AS pos, epoch, seq, m.key AS key,
            NULL::BIGINT AS row, m.hi AS hi, m.lo AS lo, NULL::BIGINT AS hour,
-           NULL::BIGINT AS first_pos, false AS checked,
+           NULL::BIGINT AS first_pos, false AS checked, m.pos IS NOT NULL AS named,
            coalesce(m.pos, high, last_offset, 0) >= coalesce(next, 0) AND high IS NULL AS in_flight,
            CASE WHEN m.pos IS NOT NULL OR high = low + 2 THEN ''
                 WHEN low IS NULL AND high IS NULL THEN 'no other record of its writer is there'
@@ -251,6 +268,22 @@ _MISSING: Final = f"""
     LEFT JOIN archived USING ({_PLACE})
 """
 
+# A damaged file's row whose record was stored at another offset of the same file is not a copy of it, but the row
+# itself with a damaged offset: where another record was stored at its offset, or the file has no more rows than records
+# that manifests tell to be in it.
+_MISPLACED: Final = f"""
+    WITH room AS (
+        SELECT h.*, h.rows > (
+            SELECT count(*) FROM manifest m WHERE m.log = h.log AND m.part = h.part AND m.pos BETWEEN h.first AND h.last
+        ) AS has_room
+        FROM harmed h
+    )
+    SELECT a.row FROM audited a JOIN manifest m USING ({_SEQUENCE}) JOIN room h ON a.row >> {_FILE_BITS} = h.file
+    WHERE m.pos <> a.pos AND m.pos BETWEEN h.first AND h.last AND (NOT h.has_room OR EXISTS (
+        SELECT 1 FROM manifest o WHERE o.log = a.log AND o.part = a.part AND o.pos = a.pos
+    ))
+"""
+
 _EXCUSED_ROWS: Final = """
     SELECT DISTINCT a.seq, a.log, a.part, a.epoch, a.hour FROM audited a JOIN excused x
     ON (x.log, x.part, x.epoch) = (a.log, a.part, a.epoch) AND a.seq BETWEEN x.first AND x.last
@@ -260,6 +293,16 @@ _STREAM_FIELDS: Final = [("log", pa.string()), ("part", pa.int32()), ("epoch", p
 _VOUCHED: Final = pa.schema([*_STREAM_FIELDS, ("sequence_end", pa.int64()), ("last_offset", pa.int64())])
 _EXCUSED: Final = pa.schema([*_STREAM_FIELDS, ("first", pa.int64()), ("last", pa.int64())])
 _ARCHIVED: Final = pa.schema([("log", pa.string()), ("part", pa.int32()), ("next", pa.int64())])
+_HARMED: Final = pa.schema(
+    [
+        ("file", pa.int64()),
+        ("log", pa.string()),
+        ("part", pa.int32()),
+        ("first", pa.int64()),
+        ("last", pa.int64()),
+        ("rows", pa.int64()),
+    ]
+)
 _MANIFEST: Final = pa.schema(
     [
         *_STREAM_FIELDS,
@@ -288,6 +331,11 @@ def _excused_table(streams: Mapping[Stream, Vouched]) -> pa.Table:
 
 def _archived_table(archived: Mapping[Place, int]) -> pa.Table:
     return _table(_ARCHIVED, [(place.log, place.partition, offset) for place, offset in archived.items()])
+
+
+def _harmed_table(files: Sequence[RawFile]) -> pa.Table:
+    rows = [(n, *file.place, file.first, file.last, file.rows) for n, file in enumerate(files) if file.damage]
+    return _table(_HARMED, rows)
 
 
 def _table(schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> pa.Table:

@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import attrs
 import pyarrow as pa
 
+from onepipe.audit.blame import Blame
 from onepipe.audit.clean_inventory import clean_inventory
 from onepipe.audit.evidence import AUDIT_TOPIC, EVIDENCE
 from onepipe.audit.inventory import Inventory, Place, RawFile, schema_documents, take_inventory
 from onepipe.audit.ledger import Ledger
 from onepipe.audit.merged import CleanFault, MergedCheck
 from onepipe.audit.produced import Opening, Produced, check_produced
-from onepipe.audit.proof import contradictions
+from onepipe.audit.proof import Contradiction, contradictions
 from onepipe.audit.rows import RowFault
-from onepipe.audit.verdict import Finding, Hop, HopVerdict, State, Verdict
+from onepipe.audit.salvage import Salvage
+from onepipe.audit.verdict import Finding, Hop, HopVerdict, State, Verdict, worst
 from onepipe.audit.vouched import MANIFEST_SQL, Testimony, read_testimony
-from onepipe.errors import ConfigurationError, CorruptFile, nearest
+from onepipe.errors import ConfigurationError, CorruptFile, NotRegistered, nearest
 from onepipe.lake import layout
 from onepipe.lake.columns import ERROR, raw_schema
 from onepipe.lake.engine import Engine, numbered_files
@@ -84,12 +86,18 @@ class _Verification:
         self.now = now
         self.settled_after = settled_after
         self.ledger = Ledger(lake.storage, topic.name)
-        self.contradictions: dict[str, dict[int, str]] = {}
+        self.contradictions: dict[str, Mapping[int, Contradiction]] = {}
+        self.declarations = _declarations(lake, topic)
+        self.salvage = Salvage(topic, self.declarations)
 
     def run(self) -> Verdict:
+        with self.salvage:
+            return self._run()
+
+    def _run(self) -> Verdict:
         raw_root = layout.raw_table(self.topic.name)
         raw = self._snapshot(raw_root)
-        inventory = take_inventory(self.lake.storage, raw, raw_root) if raw else Inventory(())
+        inventory = take_inventory(self.lake.storage, raw, raw_root, self.salvage) if raw else Inventory(())
         testimony, evidence_intact, evidence_files = self._testimony()
         places = {*inventory.places(), *(Place(s.log, s.partition) for s in testimony.streams)}
         archived = {place: _progress(raw, place) if raw else 0 for place in places}
@@ -102,11 +110,12 @@ class _Verification:
             suspects=suspects,
             settled_before=self.now - self.settled_after,
         )
-        hops, findings = list(produced.hops), [self._row_finding(*fault, inventory) for fault in produced.faults]
+        blame = Blame(inventory, suspects)
+        hops, findings = list(produced.hops), [self._row_finding(*fault, blame) for fault in produced.faults]
         if not evidence_intact:
-            hops[0] = _with_damaged_evidence(hops[0])
+            hops[:2] = map(_with_damaged_evidence, hops[:2])
         figures = {
-            "raw_rows": sum(file.footer.rows for file in inventory.files if file.footer),
+            "raw_rows": sum(file.rows for file in inventory.files),
             "quarantined": sum(file.footer.quarantined for file in inventory.files if file.footer),
         }
         if self.topic.merge is not None:
@@ -125,7 +134,7 @@ class _Verification:
         return table.snapshot() if table else None
 
     def _engine(self) -> Engine:
-        return Engine(self.lake.storage.uri())
+        return Engine(self.lake.storage.uri(), folders=[self.salvage.folder])
 
     def _testimony(self) -> tuple[Testimony, bool, list[RawFile]]:
         """What writers said of the topic; whether all evidence is intact; and the files that hold it."""
@@ -134,7 +143,7 @@ class _Verification:
         if snapshot is None:
             return read_testimony([]), True, []
         inventory = take_inventory(self.lake.storage, snapshot, root)
-        files = [file for file in inventory.files if file.footer is not None and not file.damage]
+        files = [file for file in inventory.files if not file.damage]
         if not files:
             return read_testimony([]), not inventory.damaged, []
         names = [quoted(field.name) for field in EVIDENCE.record.fields if field.name != "manifest"]
@@ -147,7 +156,7 @@ class _Verification:
         return read_testimony(rows), not inventory.damaged, files
 
     def _evidence(self, files: Sequence[RawFile]) -> str:
-        return numbered_files([file.uri for file in files], raw_schema(EVIDENCE))
+        return numbered_files([file.uri for file in files if file.uri is not None], raw_schema(EVIDENCE))
 
     def _manifest(self, files: Sequence[RawFile]) -> pa.Table | None:
         """What writers name of the topic's records, where it is audited by name."""
@@ -174,27 +183,29 @@ class _Verification:
         self.ledger.add_proofs(fresh, self.now)
         return suspects
 
-    def _contradictions(self, file: RawFile, files: Sequence[RawFile]) -> Mapping[int, str]:
+    def _contradictions(self, file: RawFile, files: Sequence[RawFile]) -> Mapping[int, Contradiction]:
         found = self.contradictions.get(file.path)
         if found is None:
-            declarations = [self.topic, *reversed(self.lake.catalog.versions(self.topic.name))]
-            try:
-                found = contradictions(file, declarations, schema_documents(files))
-            except CorruptFile:
-                found = {}
+            found = contradictions(file, self.declarations, schema_documents(files))
             self.contradictions[file.path] = found
         return found
 
     def _damaged_rows(self, files: Sequence[RawFile]) -> pa.Table:
         """Rows that contradict themselves in damaged files and suspects, numbered as the engine numbers them."""
         numbers: list[int] = []
-        details: list[str] = []
+        found: list[Contradiction] = []
         for number, file in enumerate(files):
             known = file.path in self.contradictions
-            for row, detail in self._contradictions(file, files).items() if file.damage or known else ():
+            for row, contradiction in self._contradictions(file, files).items() if file.damage or known else ():
                 numbers.append((number << _FILE_BITS) + row)
-                details.append(detail)
-        return pa.table({"row": pa.array(numbers, pa.int64()), "detail": pa.array(details, pa.string())})
+                found.append(contradiction)
+        return pa.table(
+            {
+                "row": pa.array(numbers, pa.int64()),
+                "detail": pa.array([each.detail for each in found], pa.string()),
+                "writer": pa.array([each.writer for each in found], pa.bool_()),
+            }
+        )
 
     def _merged(
         self, inventory: Inventory, places: Collection[Place], produced: Produced
@@ -202,21 +213,20 @@ class _Verification:
         root = layout.clean_table(self.topic.name)
         clean = self._snapshot(root)
         if clean is None:
-            waiting = sum(f.footer.rows - f.footer.quarantined for f in inventory.files if f.footer)
+            waiting = sum(f.footer.rows - f.footer.quarantined for f in inventory.files if f.footer and f.uri)
             state = State.OPEN if waiting else State.BALANCED
             return HopVerdict(Hop.CLEAN, state, 0, 0, waiting), (), 0
         progress = {place: _progress(clean, place) for place in places}
         raw_faults = [fault for hop, fault in produced.faults if hop is Hop.RAW]
-        files = clean_inventory(self.lake.storage, clean, root)
-        check = MergedCheck(MergePlan(self.topic), inventory, files, progress, raw_faults, self._engine)
+        files = clean_inventory(self.lake.storage, clean, root, self.salvage)
+        check = MergedCheck(
+            MergePlan(self.topic), inventory, files, progress, raw_faults, produced.doubtful, self._engine
+        )
         merged = check.run(deep=self.level == "deep")
         return merged.hop, merged.faults, merged.rows
 
-    def _row_finding(self, hop: Hop, fault: RowFault, inventory: Inventory) -> Finding:
-        file = None
-        if hop is Hop.RAW and fault.offset is not None:
-            covering = inventory.covering(Place(fault.log, fault.partition), fault.offset)
-            file = covering.path if covering else None
+    def _row_finding(self, hop: Hop, fault: RowFault, blame: Blame) -> Finding:
+        covering = blame.file(fault) if hop is Hop.RAW else None
         return Finding(
             fault.kind,
             hop,
@@ -226,7 +236,7 @@ class _Verification:
             self._identity(fault.key),
             fault.epoch.hex() if fault.epoch else None,
             fault.sequence,
-            file,
+            covering.path if covering else None,
             fault.detail,
         )
 
@@ -253,10 +263,18 @@ class _Verification:
         )
 
 
+def _declarations(lake: Lake, topic: Topic) -> list[Topic]:
+    """Every declaration the topic's files may have been written under, the latest first."""
+    try:
+        return [topic, *reversed(lake.catalog.versions(topic.name))]
+    except (NotRegistered, CorruptFile):
+        return [topic]
+
+
 def _progress(snapshot: Snapshot, place: Place) -> int:
     return snapshot.progress(f"{place.log}/{place.partition}") or 0
 
 
 def _with_damaged_evidence(hop: HopVerdict) -> HopVerdict:
     note = "evidence of writers is damaged in the lake; what it said is not known"
-    return attrs.evolve(hop, state=State.UNKNOWN, notes=(*hop.notes, note))
+    return attrs.evolve(hop, state=worst([hop.state, State.UNKNOWN]), notes=(*hop.notes, note))

@@ -11,7 +11,7 @@ import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import attrs
 import numpy as np
@@ -77,13 +77,26 @@ def read_clean_footer(storage: Storage, path: str) -> CleanFooter:
         CorruptFile: there is no such file, or it has no such footer.
     """
     with storage.open(path) as file:
-        try:
-            document = json.loads((pq.read_metadata(file).metadata or {})[c.FOOTER_KEY])
-            found = document.pop("format")
-            document["sums"] = {int(bucket): Sum(*s) for bucket, s in document["sums"].items()}
-            footer = CleanFooter(**document)
-        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-            raise CorruptFile(f"{path} has no footer of a clean file") from error
+        return clean_footer(file, path)
+
+
+def clean_footer(file: BinaryIO, path: str) -> CleanFooter:
+    """The footer of an open clean file.
+
+    Args:
+        file: the file; it can seek.
+        path: what to call it in an error.
+
+    Raises:
+        CorruptFile: it has no such footer.
+    """
+    try:
+        document = json.loads((pq.read_metadata(file).metadata or {})[c.FOOTER_KEY])
+        found = document.pop("format")
+        document["sums"] = {int(bucket): Sum(*s) for bucket, s in document["sums"].items()}
+        footer = CleanFooter(**document)
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CorruptFile(f"{path} has no footer of a clean file") from error
     if found != c.FOOTER_FORMAT:
         raise CorruptFile(f"{path} is of format {found}", remedy="upgrade onepipe")
     return footer

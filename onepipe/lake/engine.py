@@ -34,6 +34,7 @@ class Engine:
         memory: DuckDB's memory limit, such as "2GB".
         threads: how many threads it uses; as many as there are processors where None.
         spill: folder for what does not fit in memory; a new one in the system's temporary folder where None.
+        folders: further folders whose files it may read.
 
     Raises:
         MissingDependency: DuckDB is not installed.
@@ -46,6 +47,7 @@ class Engine:
         memory: str = DEFAULT_MEMORY,
         threads: int | None = None,
         spill: str | os.PathLike[str] | None = None,
+        folders: Sequence[str] = (),
     ) -> None:
         self._spill = Path(tempfile.mkdtemp(prefix="onepipe-spill-", dir=spill))
         settings: dict[str, Any] = {
@@ -61,7 +63,8 @@ class Engine:
             settings["threads"] = threads
         try:
             self._connection = import_duckdb().connect(":memory:", config=settings)
-            self._connection.execute(f"SET allowed_directories = [{literal(root)}, {literal(str(self._spill))}]")
+            allowed = ", ".join(map(literal, (root, str(self._spill), *folders)))
+            self._connection.execute(f"SET allowed_directories = [{allowed}]")
             self._connection.execute("SET TimeZone = 'UTC'")
             self._connection.execute("SET enable_external_access = false")
             self._connection.execute("SET lock_configuration = true")

@@ -122,11 +122,20 @@ def check_content(storage: Storage, path: str) -> None:
     Raises:
         CorruptFile: it is missing, has no hash in its name, or holds other bytes.
     """
+    with storage.open(path) as file:
+        check_stream(file, path)
+
+
+def check_stream(file: BinaryIO, path: str) -> None:
+    """Read an open data file to its end and compare it with the hash in its name.
+
+    Raises:
+        CorruptFile: it has no hash in its name, or holds other bytes.
+    """
     expected = named_hash(path)
     if expected is None:
         raise CorruptFile(f"{path} has no content hash in its name")
-    with storage.open(path) as file:
-        found = _stream_hash(file)
+    found = _stream_hash(file)
     if found != expected:
         remedy = "restore it from a copy of the lake, or archive its offsets again"
         raise CorruptFile(f"{path} holds other bytes than were written: their hash is {found}", remedy=remedy)

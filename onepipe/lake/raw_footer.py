@@ -10,11 +10,12 @@ import datetime as dt
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import attrs
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from onepipe.audit.digest import signed
@@ -139,16 +140,29 @@ def read_footer(storage: Storage, path: str) -> RawFooter:
         CorruptFile: there is no such file, or it has no such footer.
     """
     with storage.open(path) as file:
-        try:
-            metadata = pq.read_metadata(file).metadata or {}
-            document = json.loads(metadata[FOOTER_KEY])
-            if document["format"] != FOOTER_FORMAT:
-                raise CorruptFile(f"{path} is of format {document['format']}", remedy="upgrade onepipe")
-            return RawFooter.from_document(document)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, CorruptFile):
-                raise
-            raise CorruptFile(f"{path} has no footer of a raw file") from error
+        return raw_footer(file, path)
+
+
+def raw_footer(file: BinaryIO, path: str) -> RawFooter:
+    """The footer of an open raw file.
+
+    Args:
+        file: the file; it can seek.
+        path: what to call it in an error.
+
+    Raises:
+        CorruptFile: it has no such footer.
+    """
+    try:
+        metadata = pq.read_metadata(file).metadata or {}
+        document = json.loads(metadata[FOOTER_KEY])
+        if document["format"] != FOOTER_FORMAT:
+            raise CorruptFile(f"{path} is of format {document['format']}", remedy="upgrade onepipe")
+        return RawFooter.from_document(document)
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        if isinstance(error, CorruptFile):
+            raise
+        raise CorruptFile(f"{path} has no footer of a raw file") from error
 
 
 def join_footers(footers: Sequence[RawFooter]) -> RawFooter:
