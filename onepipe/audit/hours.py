@@ -52,8 +52,12 @@ class Hours:
         short = State.SHORT if any(fault.kind is Kind.LOST for fault in rows) else State.OPEN
         beyond = State.OPEN if all(v.complete for v in self.testimony.streams.values()) else State.UNKNOWN
 
+        irregular = bool(repeated or altered or uncovered)
+
         def state(hour: int) -> State:
             surplus = found[hour] - repeated[hour] - expected[hour]
+            if not surplus and not irregular:
+                return State.BALANCED
             states = [State.NOT_COVERED] if hour in uncovered else []
             if surplus:
                 states.append(short if surplus < 0 else beyond)
@@ -71,7 +75,7 @@ class Hours:
         expected, found = Counter(self.excused), Counter(self.counted)
         for stream, vouched in self.testimony.streams.items():
             counted = Place(stream.log, stream.partition) in self.opened
-            for hour, (rows, _) in vouched.hours.items():
+            for hour, rows in vouched.hours.items():
                 expected[hour] += rows
                 if not counted:
                     found[hour] += rows

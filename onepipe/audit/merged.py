@@ -7,7 +7,7 @@ should be there are made anew from raw by the dedup plan, and compared one by on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -227,10 +227,7 @@ class MergedCheck:
 
     def _found(self) -> dict[int, Sum]:
         """By bucket, what the clean rows say they stand for; of damaged files, what their rows say now."""
-        sums: dict[int, Sum] = {}
-        for file in self._clean:
-            if file.footer is not None and not file.damage:
-                _add_all(sums, file.footer.sums)
+        sums = _totals(file.footer.sums for file in self._clean if file.footer is not None and not file.damage)
         damaged = [file.uri for file in self._clean if file.damage and file.uri is not None]
         if damaged:
             with self._engine() as engine:
@@ -357,6 +354,19 @@ def _bucket(identity: str) -> str:
 def _other_rows(excluded: Sequence[int]) -> str:
     """A condition that leaves rows out by their number."""
     return f"{ROW} NOT IN ({', '.join(map(str, excluded))})" if excluded else "true"
+
+
+def _totals(parts: Iterable[Mapping[int, Sum]]) -> dict[int, Sum]:
+    """The sums of many footers, by bucket."""
+    lanes: dict[int, list[Sum]] = {}
+    for part in parts:
+        for bucket, sum_ in part.items():
+            lanes.setdefault(bucket, []).append(sum_)
+    totals = {
+        bucket: Sum(sum(s.rows for s in sums), signed(sum(s.hi for s in sums)), signed(sum(s.lo for s in sums)))
+        for bucket, sums in lanes.items()
+    }
+    return {bucket: sum_ for bucket, sum_ in totals.items() if sum_ != Sum()}
 
 
 def _add_all(sums: dict[int, Sum], more: Mapping[int, Sum]) -> None:

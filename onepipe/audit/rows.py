@@ -269,8 +269,8 @@ _MISSING: Final = f"""
 """
 
 # A damaged file's row whose record was stored at another offset of the same file is not a copy of it, but the row
-# itself with a damaged offset: where another record was stored at its offset, or the file has no more rows than records
-# that manifests tell to be in it.
+# itself with a damaged offset: where another record was stored at its offset; or where no row is at its record's own
+# offset, and the file has no more rows than records that manifests tell to be in it.
 _MISPLACED: Final = f"""
     WITH room AS (
         SELECT h.*, h.rows > (
@@ -279,9 +279,13 @@ _MISPLACED: Final = f"""
         FROM harmed h
     )
     SELECT a.row FROM audited a JOIN manifest m USING ({_SEQUENCE}) JOIN room h ON a.row >> {_FILE_BITS} = h.file
-    WHERE m.pos <> a.pos AND m.pos BETWEEN h.first AND h.last AND (NOT h.has_room OR EXISTS (
-        SELECT 1 FROM manifest o WHERE o.log = a.log AND o.part = a.part AND o.pos = a.pos
-    ))
+    WHERE m.pos <> a.pos AND m.pos BETWEEN h.first AND h.last AND (
+        EXISTS (SELECT 1 FROM manifest o WHERE o.log = a.log AND o.part = a.part AND o.pos = a.pos)
+        OR NOT h.has_room AND NOT EXISTS (
+            SELECT 1 FROM audited o
+            WHERE o.log = a.log AND o.part = a.part AND o.epoch = a.epoch AND o.seq = a.seq AND o.pos = m.pos
+        )
+    )
 """
 
 _EXCUSED_ROWS: Final = """

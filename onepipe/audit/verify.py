@@ -29,7 +29,7 @@ from onepipe.audit.proof import Contradiction, contradictions
 from onepipe.audit.rows import RowFault
 from onepipe.audit.salvage import Salvage
 from onepipe.audit.verdict import Finding, Hop, HopVerdict, State, Verdict, worst
-from onepipe.audit.vouched import MANIFEST_SQL, Testimony, read_testimony
+from onepipe.audit.vouched import HOURS_SQL, MANIFEST_SQL, Stream, Testimony, read_testimony
 from onepipe.errors import ConfigurationError, CorruptFile, NotRegistered, nearest
 from onepipe.lake import layout
 from onepipe.lake.columns import ERROR, raw_schema
@@ -48,6 +48,7 @@ SETTLED_AFTER: Final = dt.timedelta(minutes=10)
 """How long a writer may say nothing before it counts as dead."""
 
 _FILE_BITS: Final = 40
+_LISTS: Final = frozenset({"hours", "manifest"})
 
 
 def verify(
@@ -141,19 +142,21 @@ class _Verification:
         root = layout.raw_table(AUDIT_TOPIC)
         snapshot = self._snapshot(root)
         if snapshot is None:
-            return read_testimony([]), True, []
+            return read_testimony([], []), True, []
         inventory = take_inventory(self.lake.storage, snapshot, root)
         files = [file for file in inventory.files if not file.damage]
         if not files:
-            return read_testimony([]), not inventory.damaged, []
-        names = [quoted(field.name) for field in EVIDENCE.record.fields if field.name != "manifest"]
-        sql = (
-            f"SELECT {', '.join(names)} FROM {self._evidence(files)} "
-            f"WHERE {ERROR} IS NULL AND (topic IS NULL OR topic = {literal(self.topic.name)})"
-        )
+            return read_testimony([], []), not inventory.damaged, []
+        names = [quoted(field.name) for field in EVIDENCE.record.fields if field.name not in _LISTS]
+        sound = f"{self._evidence(files)} WHERE {ERROR} IS NULL"
+        topic = f"topic = {literal(self.topic.name)}"
         with self._engine() as engine:
+            sql = f"SELECT {', '.join(names)} FROM {sound} AND (topic IS NULL OR {topic})"
             rows = engine.table(sql, "reading the evidence").to_pylist()
-        return read_testimony(rows), not inventory.damaged, files
+            sql = HOURS_SQL.format(evidence=f"(SELECT * FROM {sound} AND {topic})")
+            columns = engine.table(sql, "reading the evidence").to_pydict().values()
+        hours = ((Stream(*stream), hour, count) for *stream, hour, count in zip(*columns, strict=True))
+        return read_testimony(rows, hours), not inventory.damaged, files
 
     def _evidence(self, files: Sequence[RawFile]) -> str:
         return numbered_files([file.uri for file in files if file.uri is not None], raw_schema(EVIDENCE))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from onepipe.audit.digest import ZERO, Digest, add
+from onepipe.audit.digest import Digest
 from onepipe.audit.evidence import Kind
 
 Interval = tuple[int, int]
@@ -33,7 +33,7 @@ class Vouched:
         last_offset: greatest acknowledged offset.
         failed: intervals of sequences that are surely not in the log.
         indeterminate: intervals of sequences that may be in the log.
-        hours: by hours since 1970, acknowledged records and the sum of their digests.
+        hours: by hours since 1970, acknowledged records.
         complete: whether no tally is missing, so that `hours` and the manifest cover everything.
         at: when the last tally was said.
     """
@@ -44,7 +44,7 @@ class Vouched:
     last_offset: int | None
     failed: tuple[Interval, ...]
     indeterminate: tuple[Interval, ...]
-    hours: Mapping[int, tuple[int, Digest]]
+    hours: Mapping[int, int]
     complete: bool
     at: dt.datetime
 
@@ -66,12 +66,16 @@ class Testimony:
     last: Mapping[bytes, dt.datetime]
 
 
-def read_testimony(rows: Iterable[Mapping[str, Any]]) -> Testimony:
+def read_testimony(rows: Iterable[Mapping[str, Any]], hours: Iterable[tuple[Stream, int, int]]) -> Testimony:
     """Put records of evidence together, in any order, repeated ones counting once.
 
     Args:
-        rows: records of the audit topic, of one topic and of no topic, as dicts.
+        rows: records of the audit topic, of one topic and of no topic, as dicts without hours and manifest.
+        hours: what the hours of each stream's tallies add up to, as HOURS_SQL says it.
     """
+    by_hour: dict[Stream, dict[int, int]] = {}
+    for stream, hour, count in hours:
+        by_hour.setdefault(stream, {})[hour] = count
     tallies: dict[Stream, dict[int, Mapping[str, Any]]] = {}
     spoken: dict[str, set[bytes]] = {kind.value: set() for kind in Kind}
     last: dict[bytes, dt.datetime] = {}
@@ -82,18 +86,13 @@ def read_testimony(rows: Iterable[Mapping[str, Any]]) -> Testimony:
         if row["kind"] == Kind.TALLY.value:
             stream = Stream(epoch, row["log"], row["partition"])
             tallies.setdefault(stream, {})[row["number"]] = row
-    streams = {stream: _vouched(by_number) for stream, by_number in tallies.items()}
+    streams = {stream: _vouched(by_number, by_hour.get(stream, {})) for stream, by_number in tallies.items()}
     opened, closed = spoken[Kind.OPENED.value], spoken[Kind.CLOSED.value]
     return Testimony(streams, frozenset(opened), frozenset(closed), last)
 
 
-def _vouched(tallies: Mapping[int, Mapping[str, Any]]) -> Vouched:
+def _vouched(tallies: Mapping[int, Mapping[str, Any]], hours: Mapping[int, int]) -> Vouched:
     newest = tallies[max(tallies)]
-    hours: dict[int, tuple[int, Digest]] = {}
-    for tally in tallies.values():
-        for hour in tally["hours"]:
-            rows, sums = hours.get(hour["hour"], (0, ZERO))
-            hours[hour["hour"]] = (rows + hour["rows"], add(sums, Digest(hour["digest_hi"], hour["digest_lo"])))
     return Vouched(
         newest["sequence_end"],
         newest["acknowledged"],
@@ -111,6 +110,14 @@ def holds(intervals: Sequence[Interval], sequence: int) -> bool:
     """Whether a sequence is in one of some intervals."""
     return any(first <= sequence < end for first, end in intervals)
 
+
+HOURS_SQL = """
+    SELECT epoch, log, partition AS part, h.hour AS hour, sum(h.rows)::BIGINT AS rows FROM (
+        SELECT epoch, log, partition, unnest(any_value(hours)) AS h
+        FROM {evidence} WHERE kind = 'tally' GROUP BY epoch, log, partition, number
+    ) GROUP BY ALL
+"""
+"""By stream and hour, what tallies say was acknowledged, from a relation of the audit topic's rows."""
 
 MANIFEST_SQL = """
     SELECT epoch, log, partition AS part, e.sequence AS seq, e.offset AS pos, e.key AS key,

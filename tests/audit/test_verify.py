@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from audited_world import T0, World, hops, trips
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from onepipe.audit.evidence import AUDIT_TOPIC
@@ -41,6 +41,7 @@ def test_a_clean_history_is_balanced_at_every_level(tmp_path, audit, level):
     assert {bucket.state for bucket in verdict.buckets} == {State.BALANCED}
 
 
+@example(log=[Kind.LOST, Kind.REPEATED], raw=[Kind.LOST], clean=[], seed=0, level="accounted")
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
