@@ -36,7 +36,7 @@ def folder(tmp_path):
 def start(folder, *arguments):
     script = Path(archive_process.__file__)
     paths = os.pathsep.join(path for path in sys.path if path)
-    return subprocess.Popen(  # noqa: S603  (our own script)
+    return subprocess.Popen(
         [sys.executable, str(script), str(folder), *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": paths},
         stdout=subprocess.PIPE,

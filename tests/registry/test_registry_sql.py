@@ -91,7 +91,7 @@ store.append("s", '"string"', 1)
 
 
 def test_a_process_killed_while_it_registers_leaves_nothing_half_registered(url, tmp_path):
-    killed = subprocess.run([sys.executable, "-c", KILLED, url], check=False)  # noqa: S603 (our own interpreter)
+    killed = subprocess.run([sys.executable, "-c", KILLED, url], check=False)
     assert killed.returncode == -signal.SIGKILL
     with sqlite3.connect(tmp_path / "registry.db") as connection:
         assert connection.execute("SELECT text FROM onepipe_schemas").fetchall() == [('"int"',)]
@@ -227,6 +227,6 @@ def test_without_sqlalchemy_the_extra_is_named(monkeypatch):
 
 def test_a_registry_in_memory_needs_no_sqlalchemy():
     code = "import sys; from onepipe.registry import open_registry; open_registry('memory://'); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)  # noqa: S603 (our own interpreter)
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "onepipe.registry.stored" in loaded.stdout
     assert "sqlalchemy" not in loaded.stdout
