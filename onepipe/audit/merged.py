@@ -7,12 +7,13 @@ should be there are made anew from raw by the dedup plan, and compared one by on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 import pyarrow as pa
 
+from onepipe.audit.buckets import COMPARING, add_all, bucket_sql, bucket_sums, totals
 from onepipe.audit.clean_inventory import CleanFile
 from onepipe.audit.digest import signed
 from onepipe.audit.inventory import Inventory, Place, RawFile
@@ -26,7 +27,6 @@ from onepipe.lake.raw_footer import Sum
 from onepipe.schema.keys import key_values
 
 _FILE_BITS: Final = 40
-_COMPARING: Final = "comparing the clean table with raw"
 
 
 @attrs.frozen
@@ -154,17 +154,17 @@ class MergedCheck:
             if file.footer is None or (file.damage and not hints) or file.first < merged <= file.last:
                 counted.append(file)
             elif file.last < merged:
-                _add_all(sums, file.footer.sums)
+                add_all(sums, file.footer.sums)
             else:
                 in_flight += file.footer.rows - file.footer.quarantined
         if counted:
             with self._engine() as engine:
                 beyond, by_rows = self._count_rows(engine, counted)
             in_flight += beyond
-            _add_all(sums, by_rows)
+            add_all(sums, by_rows)
         for fault, identity, sum_ in self._corrections():
             if not (hints and self._is_hinted(fault)):
-                _add_all(sums, {c.bucket(identity): sum_})
+                add_all(sums, {c.bucket(identity): sum_})
         return sums, in_flight
 
     def _count_rows(self, engine: Engine, files: Sequence[RawFile]) -> tuple[int, dict[int, Sum]]:
@@ -172,7 +172,7 @@ class MergedCheck:
         rows = self._good_rows(files)
         beyond = f"SELECT count(*) FROM {rows} LEFT JOIN merged_to USING (log, part) WHERE pos >= coalesce(next, 0)"
         within = f"SELECT * FROM {rows} JOIN merged_to USING (log, part) WHERE pos < next"
-        return int(engine.row(beyond, _COMPARING)[0]), _sums(engine, within, "1", c.DIGEST_HI, c.DIGEST_LO)
+        return int(engine.row(beyond, COMPARING)[0]), bucket_sums(engine, within, "1", c.DIGEST_HI, c.DIGEST_LO)
 
     def _good_rows(self, files: Sequence[RawFile]) -> str:
         places = f"{c.LOG} AS log, {c.PARTITION} AS part, {c.OFFSET} AS pos"
@@ -227,19 +227,19 @@ class MergedCheck:
 
     def _found(self) -> dict[int, Sum]:
         """By bucket, what the clean rows say they stand for; of damaged files, what their rows say now."""
-        sums = _totals(file.footer.sums for file in self._clean if file.footer is not None and not file.damage)
+        sums = totals(file.footer.sums for file in self._clean if file.footer is not None and not file.damage)
         damaged = [file.uri for file in self._clean if file.damage and file.uri is not None]
         if damaged:
             with self._engine() as engine:
                 relation = f"SELECT * FROM {numbered_files(damaged, self._plan.schema)}"
-                _add_all(sums, _sums(engine, relation, c.ARRIVALS, c.SUM_HI, c.SUM_LO))
+                add_all(sums, bucket_sums(engine, relation, c.ARRIVALS, c.SUM_HI, c.SUM_LO))
         return sums
 
     def _compare(self, engine: Engine, buckets: set[int], compared: Sequence[CleanFile]) -> list[CleanFault]:
         """The faults among identities of some buckets, and among the rows of some files."""
         readable = [file for file in self._clean if file.uri is not None]
         self._load(engine, readable, buckets, {file.path for file in compared})
-        rows = engine.table(self._disagreements(), _COMPARING).to_pylist()
+        rows = engine.table(self._disagreements(), COMPARING).to_pylist()
         return [self._fault(row, readable) for row in rows]
 
     def _load(self, engine: Engine, readable: Sequence[CleanFile], buckets: set[int], compared: set[str]) -> None:
@@ -252,10 +252,10 @@ class MergedCheck:
         numbers = [number for number, file in enumerate(readable) if file.path in compared]
         whole = f"({ROW} >> {_FILE_BITS}) IN ({', '.join(map(str, numbers)) or 'NULL'})"
         listed = ", ".join(map(str, sorted(buckets))) or "NULL"
-        within = f"{_bucket(quoted(c.IDENTITY))} IN ({listed})"
+        within = f"{bucket_sql(quoted(c.IDENTITY))} IN ({listed})"
         clean = numbered_files([file.uri for file in readable if file.uri is not None], plan.schema)
         held = f"SELECT *, coalesce({whole}, false) AS whole FROM {clean} WHERE {whole} OR {within}"
-        engine.execute(f"CREATE TEMP TABLE held AS {held}", _COMPARING)
+        engine.execute(f"CREATE TEMP TABLE held AS {held}", COMPARING)
         files = self._raw.files
         raw = numbered_files([file.uri for file in files if file.uri is not None], c.raw_schema(plan.topic))
         arrived = (
@@ -263,14 +263,14 @@ class MergedCheck:
             f"WHERE r.{c.OFFSET} < m.next AND ({within} OR {c.IDENTITY} IN (SELECT {c.IDENTITY} FROM held)) "
             f"AND {_other_rows(self._distrusted(files))}"
         )
-        engine.execute(f"CREATE TEMP TABLE arrived AS {arrived}", _COMPARING)
-        engine.execute(f"CREATE TEMP TABLE contribution AS {plan.arrivals('arrived')}", _COMPARING)
-        engine.execute(f"CREATE TEMP TABLE several AS {plan.repeated('contribution')}", _COMPARING)
-        engine.execute(f"CREATE TEMP TABLE folded AS {plan.folded('contribution', 'several')}", _COMPARING)
-        engine.execute(f"CREATE TEMP TABLE truth AS {plan.merged('contribution', 'several', 'folded')}", _COMPARING)
-        wanted = f"SELECT identity FROM correction WHERE {_bucket('identity')} IN ({listed}) AND n > 0"
+        engine.execute(f"CREATE TEMP TABLE arrived AS {arrived}", COMPARING)
+        engine.execute(f"CREATE TEMP TABLE contribution AS {plan.arrivals('arrived')}", COMPARING)
+        engine.execute(f"CREATE TEMP TABLE several AS {plan.repeated('contribution')}", COMPARING)
+        engine.execute(f"CREATE TEMP TABLE folded AS {plan.folded('contribution', 'several')}", COMPARING)
+        engine.execute(f"CREATE TEMP TABLE truth AS {plan.merged('contribution', 'several', 'folded')}", COMPARING)
+        wanted = f"SELECT identity FROM correction WHERE {bucket_sql('identity')} IN ({listed}) AND n > 0"
         wanted = f"SELECT {c.IDENTITY} AS identity FROM truth UNION SELECT {c.IDENTITY} FROM held UNION {wanted}"
-        engine.execute(f"CREATE TEMP TABLE wanted AS {wanted}", _COMPARING)
+        engine.execute(f"CREATE TEMP TABLE wanted AS {wanted}", COMPARING)
 
     def _disagreements(self) -> str:
         """Identities whose clean rows are not as they should be: how, where, and in which file.
@@ -346,43 +346,9 @@ _SUMS: Final = frozenset({c.ARRIVALS, c.SUM_HI, c.SUM_LO})
 _WINNER: Final = (c.LOG, c.PARTITION, c.OFFSET, c.DIGEST_HI, c.DIGEST_LO)
 
 
-def _bucket(identity: str) -> str:
-    """The bucket of an identity hash, in SQL."""
-    return f"(({identity} >> 58) & 63)"
-
-
 def _other_rows(excluded: Sequence[int]) -> str:
     """A condition that leaves rows out by their number."""
     return f"{ROW} NOT IN ({', '.join(map(str, excluded))})" if excluded else "true"
-
-
-def _totals(parts: Iterable[Mapping[int, Sum]]) -> dict[int, Sum]:
-    """The sums of many footers, by bucket."""
-    lanes: dict[int, list[Sum]] = {}
-    for part in parts:
-        for bucket, sum_ in part.items():
-            lanes.setdefault(bucket, []).append(sum_)
-    totals = {
-        bucket: Sum(sum(s.rows for s in sums), signed(sum(s.hi for s in sums)), signed(sum(s.lo for s in sums)))
-        for bucket, sums in lanes.items()
-    }
-    return {bucket: sum_ for bucket, sum_ in totals.items() if sum_ != Sum()}
-
-
-def _add_all(sums: dict[int, Sum], more: Mapping[int, Sum]) -> None:
-    for bucket, sum_ in more.items():
-        sums[bucket] = sums.get(bucket, Sum()) + sum_
-        if sums[bucket] == Sum():
-            del sums[bucket]
-
-
-def _sums(engine: Engine, relation: str, rows: str, hi: str, lo: str) -> dict[int, Sum]:
-    """By bucket of a relation's identity hash, the sums of three expressions."""
-    bucket = _bucket(quoted(c.IDENTITY))
-    sql = f"SELECT {bucket} AS b, sum({rows}) AS n, sum({hi}) AS hi, sum({lo}) AS lo FROM ({relation}) GROUP BY b"
-    columns = ", ".join(f"{name}::VARCHAR AS {name}" for name in ("n", "hi", "lo"))
-    found = engine.table(f"SELECT b, {columns} FROM ({sql})", _COMPARING).to_pylist()
-    return {row["b"]: Sum(int(row["n"]), signed(int(row["hi"])), signed(int(row["lo"]))) for row in found}
 
 
 def _progress_table(progress: Mapping[Place, int]) -> pa.Table:
