@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import pluggy
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from onepipe.transport import Transport
 
 _LOG = logging.getLogger(__name__)
-_EXTRAS: Final = {"kafka": "kafka", "kafka+confluent": "kafka-confluent", "kinesis": "kinesis"}
 
 T = TypeVar("T")
 
@@ -107,8 +106,8 @@ class Plugins:
             settings: settings beside those of the URL's query, which they win over.
 
         Raises:
-            PluginError: no plugin opens such URLs, or the one that should did not load; says what is installed.
-            MissingDependency: a package is needed; says which extra brings it.
+            PluginError: no installed plugin knows such URLs, or the one that should did not load; says which there are.
+            MissingDependency: a package that a plugin needs is not installed.
             ConfigurationError: a setting is unknown or wrong.
         """
         if url.system in self._entry_points():
@@ -236,10 +235,7 @@ class Plugins:
             raise PluginError(f"plugin {name!r} cannot be registered: {error}") from error
 
     def _unknown(self, url: Url) -> PluginError:
-        message = f"no plugin opens {url.scheme}:// URLs; installed: {', '.join(self.names) or 'none'}"
-        extra = _EXTRAS.get(url.scheme)
-        if extra is not None:
-            return MissingDependency(message, remedy=f"pip install 'onepipe[{extra}]'")
+        message = f"no installed plugin knows {url.scheme}:// URLs; installed: {', '.join(self.names) or 'none'}"
         return PluginError(message, remedy="install a plugin for it, or mend the scheme")
 
 
@@ -272,8 +268,7 @@ def _import_failure(name: str, error: ImportError) -> PluginError:
     message = f"plugin {name!r} failed to load: {error}"
     if not isinstance(error, ModuleNotFoundError):
         return _because(PluginError(message), error)
-    extra = _EXTRAS.get(name)
-    remedy = f"pip install 'onepipe[{extra}]'" if extra else f"install the package that provides {error.name!r}"
+    remedy = f"install the package that provides {error.name!r}"
     return _because(MissingDependency(message, remedy=remedy), error)
 
 

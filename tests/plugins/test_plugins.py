@@ -131,21 +131,13 @@ def test_a_transport_whose_entry_point_has_another_name_is_found_too(
 
 def test_nothing_is_loaded_when_onepipe_is_imported() -> None:
     code = "import onepipe, onepipe.plugins, sys; print([m for m in sys.modules if m.startswith('onepipe_')])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own code
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_an_unknown_scheme_names_what_is_installed() -> None:
-    with pytest.raises(PluginError, match=r"no plugin opens carrier:// URLs; installed: memory"):
+    with pytest.raises(PluginError, match=r"no installed plugin knows carrier:// URLs; installed: memory"):
         Plugins(found(memory="onepipe_memory.plugin")).open_transport(Url.parse("carrier://"))
-
-
-@pytest.mark.parametrize(
-    ("scheme", "extra"), [("kafka", "kafka"), ("kafka+confluent", "kafka-confluent"), ("kinesis", "kinesis")]
-)
-def test_a_known_scheme_that_is_not_installed_names_its_extra(scheme: str, extra: str) -> None:
-    with pytest.raises(MissingDependency, match=re.escape(f"pip install 'onepipe[{extra}]'")):
-        Plugins(found()).open_transport(Url.parse(f"{scheme}://host"))
 
 
 def test_a_plugin_that_fails_to_load_stops_nobody_else(
@@ -162,7 +154,7 @@ def test_a_plugin_that_fails_to_load_stops_nobody_else(
 def test_a_plugin_that_fails_to_load_is_reported_to_those_who_ask_for_it() -> None:
     plugins = Plugins(found(kafka="no_such_module_anywhere"))
     for _ in range(2):
-        with pytest.raises(MissingDependency, match=r"plugin 'kafka' failed to load.*pip install 'onepipe\[kafka\]'"):
+        with pytest.raises(MissingDependency, match=r"plugin 'kafka' failed to load.*provides 'no_such"):
             plugins.open_transport(Url.parse("kafka://broker"))
 
 
