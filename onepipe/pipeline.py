@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, overload
 
 import attrs
 
+from onepipe.arguments import require_choice, require_count
 from onepipe.audit.evidence import EVIDENCE
 from onepipe.consumer import Consumer, OnUndecodable, Until
 from onepipe.decoder import record_decoder
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     from onepipe.audit.verdict import Verdict
     from onepipe.audit.verify import Level
     from onepipe.lake import Lake
-    from onepipe.lake.archive import ArchiveReport
+    from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnNewLog
     from onepipe.lake.dedup import DedupReport
     from onepipe.lake.read import Table
+    from onepipe.lake.upkeep import MaintenanceReport
     from onepipe.registry.port import Registry
     from onepipe.sink import OnUndecodable as PutAside
     from onepipe.sink import ProgressStore, Sink
@@ -76,6 +78,7 @@ class Pipeline:
         application: str | None = None,
         clock: Callable[[], int] = wall_clock,
         plugins: Plugins | None = None,
+        url: Url | None = None,
     ) -> None:
         """Put a pipeline together; `connect` does it from URLs.
 
@@ -87,10 +90,12 @@ class Pipeline:
             application: what the application calls itself, kept in the audit.
             clock: milliseconds since 1970, for messages and evidence.
             plugins: where sinks by name and observers come from; those of the process where None.
+            url: what the transport was opened by, to be shown.
         """
         self.transport = transport
         self.registry = registry
         self._topics = Topics(registry, transport, partitions=partitions)
+        self._url = url
         self._lake_url = lake
         self._lake: Lake | None = None
         self._application = application
@@ -272,6 +277,8 @@ class Pipeline:
         """
         from onepipe.sink import TransactionalSink, feed
 
+        require_choice("until", until, Until)
+        require_count("max_batch", max_batch)
         if until == "end" and stop is not None:
             raise ConfigurationError("a run to the end is not stopped", remedy="until='stopped', or leave out stop")
         self._check_open()
@@ -305,43 +312,119 @@ class Pipeline:
         return LakeProgress(lake.storage, name, topic)
 
     def archive(
-        self, what: type | Topic | str, *, progress: Callable[[int], None] | None = None, **limits: Any
+        self,
+        what: type | Topic | str,
+        *,
+        until: Until = "end",
+        stop: threading.Event | None = None,
+        limits: ArchiveLimits | None = None,
+        on_new_log: OnNewLog = "continue",
+        progress: Callable[[int], None] | None = None,
     ) -> ArchiveReport:
-        """Archive a topic into the raw table, up to the present end of the log, and the evidence about it.
+        """Archive a topic into the raw table, and then the evidence about it.
 
         Exactly once: run again, killed at any point, or run by two processes at once, the rows are the same.
 
         Args:
             what: a record class, a topic, or the name of a registered one.
+            until: "end" archives up to the end the log has now; "stopped" follows the log until `stop` is set.
+            stop: set it to end the run early; what was read is committed.
+            limits: bounds of files, memory and time (`onepipe.lake.archive.ArchiveLimits`).
+            on_new_log: where the lake holds the topic from another log: "continue" archives the new one beside it,
+                "raise" raises PositionLost.
             progress: told how many of the topic's messages were read since it was told last.
-            **limits: bounds of a file and of memory; see `onepipe.lake.archive.archive`.
+
+        Returns:
+            What was archived of the topic.
 
         Raises:
             PositionLost: retention passed the position the lake has reached; nothing is skipped in silence.
         """
-        from onepipe.lake.archive import archive
+        from onepipe.lake.archive import OnNewLog, archive
 
+        require_choice("until", until, Until)
+        require_choice("on_new_log", on_new_log, OnNewLog)
         opened, evidence = self._open(what), self._open(EVIDENCE)
-        limits = {"observer": self._tell, **limits}
-        report = archive(opened.topic, self.transport, self.lake, self.registry, progress=progress, **limits)
+        run = partial(
+            archive,
+            transport=self.transport,
+            lake=self.lake,
+            registry=self.registry,
+            limits=limits,
+            observer=self._tell,
+        )
+        end: Literal["end"] | None = "end" if until == "end" else None
+        report = run(opened.topic, until=end, stop=stop, on_new_log=on_new_log, progress=progress)
         if opened.topic.name != EVIDENCE.name:
-            archive(evidence.topic, self.transport, self.lake, self.registry, **limits)
+            run(evidence.topic, on_new_log=on_new_log)
         return report
 
-    def dedup(self, what: type | Topic | str, *, rebuild: bool = False, **limits: Any) -> DedupReport:
+    def dedup(
+        self,
+        what: type | Topic | str,
+        *,
+        rebuild: bool = False,
+        target_rows: int | None = None,
+        memory: str | None = None,
+    ) -> DedupReport:
         """Merge what was archived since the last time into the clean table.
 
         Args:
             what: a record class, a topic, or the name of a registered one.
             rebuild: make the clean table anew from all of raw; the rows are the same.
-            **limits: see `onepipe.lake.dedup.dedup`.
-        """
-        from onepipe.lake.dedup import dedup
+            target_rows: most rows of a clean file; 500,000 where None.
+            memory: the engine's memory limit, such as "4GB"; 2 GB where None.
 
-        report = dedup(self.lake, self._topics.resolve(what), rebuild=rebuild, **limits)
+        Raises:
+            DeclarationError: the topic has no merge policy, or one that cannot be folded.
+            CorruptFile: a file holds other bytes than were written; nothing of it was merged.
+            LakeError: the clean table was merged under another policy and needs a rebuild, or the engine failed.
+        """
+        from onepipe.lake.dedup import TARGET_ROWS, dedup
+        from onepipe.lake.engine import DEFAULT_MEMORY
+
+        self._check_open()
+        rows = TARGET_ROWS if target_rows is None else require_count("target_rows", target_rows)
+        topic = self._topics.resolve(what)
+        report = dedup(self.lake, topic, rebuild=rebuild, target_rows=rows, memory=memory or DEFAULT_MEMORY)
         if report.version is not None and (report.read or report.rebuilt):
             told = attrs.asdict(report)
             self._tell(DedupCommitted(**{field.name: told[field.name] for field in attrs.fields(DedupCommitted)}))
+        return report
+
+    def maintain(
+        self, what: type | Topic | str, *, keep: dt.timedelta | None = None, target_rows: int | None = None
+    ) -> MaintenanceReport:
+        """Join small files of a topic's raw and clean tables, delete what nothing refers to, and write checkpoints.
+
+        The tables of the evidence are kept likewise. It may run beside archives, dedups and readers, and be killed at
+        any point; rows stay as they are.
+
+        Args:
+            what: a record class, a topic, or the name of a registered one.
+            keep: for how long files stay that nothing refers to, and a table can be read as it was; up to 30 days, 7
+                where None.
+            target_rows: most rows of a clean file, as given to `dedup`; 500,000 where None.
+
+        Returns:
+            What was done to the topic's tables.
+
+        Raises:
+            ConfigurationError: `keep` is not from 0 to 30 days; nothing was done.
+            CorruptFile: a file to be joined holds other bytes than were written; what was joined before stays.
+            LakeError: the clean table was merged under another policy, or the storage failed.
+        """
+        from onepipe.lake.dedup import TARGET_ROWS
+        from onepipe.lake.maintenance import KEEP
+        from onepipe.lake.upkeep import maintain
+
+        self._check_open()
+        rows = TARGET_ROWS if target_rows is None else require_count("target_rows", target_rows)
+        span = KEEP if keep is None else keep
+        topic = self._topics.resolve(what)
+        report = maintain(self.lake, topic, keep=span, target_rows=rows)
+        if topic.name != EVIDENCE.name:
+            maintain(self.lake, EVIDENCE, keep=span)
         return report
 
     def verify(self, what: type | Topic | str, *, level: Level = "proved") -> Verdict:
@@ -351,6 +434,7 @@ class Pipeline:
         """
         from onepipe.audit.verify import verify
 
+        self._check_open()
         started = time.perf_counter()
         topic = self._topics.resolve(what)
         verdict = verify(self.lake, topic, level=level, now=self._now())
@@ -363,6 +447,7 @@ class Pipeline:
         """The clean table of a topic, to be read as Arrow, pandas, Polars or DuckDB."""
         from onepipe.lake.read import Table
 
+        self._check_open()
         return Table(self.lake, self._topics.resolve(what))
 
     def close(self) -> None:
@@ -379,6 +464,13 @@ class Pipeline:
             resources.callback(self.transport.close)
             for producer in list(self._producers):
                 resources.callback(producer.close)
+
+    def __repr__(self) -> str:
+        parts = [str(self._url) if self._url is not None else type(self.transport).__name__]
+        if self._lake_url is not None:
+            lake = str(self._lake_url)
+            parts.append(f"lake={Url.parse(lake) if '://' in lake else lake}")
+        return f"<Pipeline {' '.join([*parts, *(['closed'] if self._closed else [])])}>"
 
     def __enter__(self) -> Self:
         return self
@@ -439,15 +531,17 @@ def connect(
 
     Raises:
         ConfigurationError: no URL, no registry, or a setting the transport does not know.
-        PluginError: no installed plugin knows the URL's scheme; says which extra brings it. Or a given plugin has an
-            unknown hook.
+        PluginError: no installed plugin knows the URL's scheme; says which there are. Or a given plugin has an unknown
+            hook.
+        MissingDependency: a package that the log or its registry needs is not installed; says which extra brings it.
     """
     url = url or os.environ.get(URL_VARIABLE)
     if not url:
         raise ConfigurationError("no transport is named", remedy=f"connect('memory://'), or set {URL_VARIABLE}")
     given = tuple(plugins)
     known = Plugins.of(given) if given else default_plugins()
-    transport = known.open_transport(Url.parse(url), settings)
+    parsed = Url.parse(url)
+    transport = known.open_transport(parsed, settings)
     try:
         registry_url = registry or os.environ.get(REGISTRY_VARIABLE) or transport.default_registry
         if registry_url is None:
@@ -461,6 +555,7 @@ def connect(
             application=application,
             clock=clock,
             plugins=known,
+            url=parsed,
         )
     except BaseException:
         transport.close()

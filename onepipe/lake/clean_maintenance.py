@@ -16,7 +16,7 @@ from onepipe.lake import layout
 from onepipe.lake.chunks import ROOT, Day, is_below, parse_path, span
 from onepipe.lake.clean_files import write_chunks
 from onepipe.lake.dedup import TARGET_ROWS, require_same_policy
-from onepipe.lake.maintenance import CompactionReport
+from onepipe.lake.maintenance import CompactionReport, name_of
 from onepipe.lake.plan import MergePlan
 from onepipe.lake.table import LakeFile, LakeTable
 from onepipe.topic import Topic
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from onepipe.lake import Lake
 
 
-def compact_clean(lake: Lake, topic: Topic, *, target_rows: int = TARGET_ROWS) -> CompactionReport:
+def compact_clean(lake: Lake, topic: Topic | str, *, target_rows: int = TARGET_ROWS) -> CompactionReport:
     """Join neighbouring chunks of a day that together have at most half of `target_rows`; rows stay as they are.
 
     Every file is checked against the hash in its name first. A dedup that runs at the same time wins: what it replaced
@@ -33,17 +33,18 @@ def compact_clean(lake: Lake, topic: Topic, *, target_rows: int = TARGET_ROWS) -
 
     Args:
         lake: where the table is.
-        topic: the declaration that governed the merge.
+        topic: the declaration that governed the merge; by name, the latest one that the lake has seen.
         target_rows: most rows of a clean file, as given to `dedup`.
 
     Raises:
         CorruptFile: a file to be joined holds other bytes than were written; what was joined before stays.
         LakeError: the table was merged under another policy.
     """
-    report = CompactionReport(topic.name)
-    table = lake.clean(topic.name)
+    report = CompactionReport(name_of(topic))
+    table = lake.clean(report.topic)
     if table is None:
         return report
+    topic = lake.topic(topic) if isinstance(topic, str) else topic
     plan, clean = MergePlan(topic), table.snapshot()
     require_same_policy(table, clean, plan)
     for day, chunk, files in _joinable(clean.files, target_rows // 2):

@@ -26,6 +26,7 @@ from onepipe.lake.raw_footer import RawFooter, join_footers, read_footer
 from onepipe.lake.raw_parquet import parquet_writer
 from onepipe.lake.storage import Storage
 from onepipe.lake.table import LakeFile, LakeTable, NewFile, Statistics
+from onepipe.topic import Topic
 
 TARGET_BYTES: Final = 128 << 20
 """Bytes a merged file has at most, about."""
@@ -54,7 +55,25 @@ class CompactionReport:
     conflicts: int = 0
 
 
-def compact_raw(lake: Lake, topic: str, *, target_bytes: int = TARGET_BYTES, least: int = 2) -> CompactionReport:
+def name_of(topic: Topic | str) -> str:
+    """The name of a topic, which may be given by name."""
+    return topic if isinstance(topic, str) else topic.name
+
+
+def require_keep(keep: object) -> None:
+    """Require a span for which a table's log says what it was.
+
+    Raises:
+        ConfigurationError: not a timedelta from 0 to 30 days.
+    """
+    if not isinstance(keep, dt.timedelta) or not dt.timedelta(0) <= keep <= _MAX_KEEP:
+        remedy = "datetime.timedelta(days=…): for so long the log of a table says what it was"
+        raise ConfigurationError("keep is from 0 to 30 days", remedy=remedy)
+
+
+def compact_raw(
+    lake: Lake, topic: Topic | str, *, target_bytes: int = TARGET_BYTES, least: int = 2
+) -> CompactionReport:
     """Merge small raw files of one partition that follow each other into larger ones.
 
     Rows keep their bytes and their order; the new footer is the sum of the old ones. Every file is checked against the
@@ -62,15 +81,16 @@ def compact_raw(lake: Lake, topic: str, *, target_bytes: int = TARGET_BYTES, lea
 
     Args:
         lake: where the table is.
-        topic: name of the topic; nothing is done where nothing was archived.
+        topic: the topic, or its name; nothing is done where nothing was archived.
         target_bytes: bytes a merged file has at most, about; files of more than half of that stay.
         least: how many files are worth merging, from 2.
 
     Raises:
         CorruptFile: a file to be merged holds other bytes than were written; what was merged before stays.
     """
-    table = lake.raw(topic)
-    report = CompactionReport(topic)
+    name = name_of(topic)
+    table = lake.raw(name)
+    report = CompactionReport(name)
     if table is None:
         return report
     for files in _small_runs(table, target_bytes, max(2, least)):
@@ -85,12 +105,12 @@ def compact_raw(lake: Lake, topic: str, *, target_bytes: int = TARGET_BYTES, lea
     return report
 
 
-def vacuum(lake: Lake, topic: str, *, keep: dt.timedelta = KEEP) -> list[str]:
+def vacuum(lake: Lake, topic: Topic | str, *, keep: dt.timedelta = KEEP) -> list[str]:
     """Delete the topic's data files that nothing has referred to for `keep`, and the lake's abandoned temporary files.
 
     Args:
         lake: where the tables are.
-        topic: name of the topic.
+        topic: the topic, or its name.
         keep: how far back a table can still be read, and how long a commit may take; up to 30 days.
 
     Returns:
@@ -99,17 +119,18 @@ def vacuum(lake: Lake, topic: str, *, keep: dt.timedelta = KEEP) -> list[str]:
     Raises:
         ConfigurationError: `keep` is not from 0 to 30 days.
     """
-    if not dt.timedelta(0) <= keep <= _MAX_KEEP:
-        raise ConfigurationError("keep is from 0 to 30 days: for so long the log of a table says what it was")
+    require_keep(keep)
+    name = name_of(topic)
     before = dt.datetime.now(dt.UTC) - keep
     lake.storage.abandoned(before.timestamp())
-    tables = [table for table in (lake.raw(topic), lake.clean(topic)) if table is not None]
+    tables = [table for table in (lake.raw(name), lake.clean(name)) if table is not None]
     return [f"{table.root}/{path}" for table in tables for path in table.vacuum(keep)]
 
 
-def checkpoint(lake: Lake, topic: str) -> None:
+def checkpoint(lake: Lake, topic: Topic | str) -> None:
     """Write checkpoints of the topic's tables, and delete log entries of more than 30 days they stand for."""
-    for table in (lake.raw(topic), lake.clean(topic)):
+    name = name_of(topic)
+    for table in (lake.raw(name), lake.clean(name)):
         if table is not None:
             table.checkpoint()
             table.clean_log()

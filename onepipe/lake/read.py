@@ -195,6 +195,16 @@ class Table:
                 if not any(row[name] for name in hidden):
                     yield convert(row)
 
+    def __repr__(self) -> str:
+        narrowed = [
+            ("raw", self._scan.raw),
+            ("deleted too", self._scan.deleted),
+            ("a range of days", self._scan.ranged),
+        ]
+        words = ["columns " + ", ".join(self._selected)] if self._selected is not None else []
+        words += [word for word, given in narrowed if given]
+        return f"<Table {self._topic.name}{': ' if words else ''}{', '.join(words)}>"
+
     def _repr_html_(self) -> str:
         head = pa.Table.from_batches(self._first_batch(), self.schema).slice(0, _SHOWN_ROWS)
         cells = "".join(f"<th>{html.escape(name)}</th>" for name in head.schema.names)
