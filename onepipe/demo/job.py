@@ -152,7 +152,13 @@ class _Job:
         if published is None:
             self._start_over()
         url = "memory://" if plan[Hop.LOG] else f"memory://{self.folder / 'log'}"
-        with op.connect(url, lake=self.folder / "lake", partitions=PARTITIONS, application="onepipe demo") as pipe:
+        with op.connect(
+            url,
+            lake=self.folder / "lake",
+            partitions=PARTITIONS,
+            application="onepipe demo",
+            settings={"sync": "os"},  # a demonstration outlives its process; it need not outlive a power failure
+        ) as pipe:
             tampered: list[Tampered] = []
             if published is None:
                 published = self._publish(pipe, source)
