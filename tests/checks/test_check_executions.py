@@ -62,6 +62,6 @@ def test_python_and_duckdb_agree_on_any_check_and_row(texts: list[str], records:
 
 @pytest.mark.slow
 @_batches
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 def test_python_and_duckdb_agree_on_very_many_checks_and_rows(texts: list[str], records: list[dict[str, Any]]) -> None:
     agree(texts, records)

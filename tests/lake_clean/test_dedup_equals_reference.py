@@ -85,7 +85,7 @@ def test_dedup_in_any_batches_and_a_rebuild_both_give_the_rows_of_the_reference(
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=80, deadline=None, suppress_health_check=CHECKS)
 @given(histories(), st.sampled_from([1, 3, 1000]))
 def test_many_histories_come_to_the_rows_of_the_reference(history, target_rows):
     check_history(history, target_rows)
