@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import operator
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from types import UnionType
 from typing import Any, Final, TypeAlias, get_args
 
 from onepipe.audit.header import AUDIT_HEADER, DELETE_HEADER
@@ -22,6 +24,8 @@ _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND: Final = dt.timedelta(milliseconds=1)
 _FIRST_MILLISECOND: Final = -62_135_596_800_000
 _LAST_MILLISECOND: Final = 253_402_300_799_999
+_MOST: Final = (1 << 63) - 1
+_MEMORY: Final = re.compile(r"[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B", re.IGNORECASE)
 _AWARE: Final = "datetime(…, tzinfo=datetime.UTC)"
 
 
@@ -44,18 +48,23 @@ def require_choice(name: str, value: object, literal: Any) -> None:
         raise ConfigurationError(f"{name} cannot be {value!r}{nearest(value, choices)}")
 
 
-def require_count(name: str, value: object) -> int:
+def require_count(name: str, value: object, *, most: int = _MOST) -> int:
     """Require a whole number from 1.
 
+    Args:
+        name: name of the argument, for the error.
+        value: what was given.
+        most: the greatest number allowed.
+
     Raises:
-        ConfigurationError: another type, or less.
+        ConfigurationError: another type, less or more.
     """
     try:
         number = operator.index(value)  # type: ignore[arg-type]  # what has no index raises, which is what is asked
     except TypeError:
         number = 0
-    if isinstance(value, bool) or number < 1:
-        raise ConfigurationError(f"{name} is a whole number from 1")
+    if isinstance(value, bool) or not 1 <= number <= most:
+        raise ConfigurationError(f"{name} is a whole number from 1{f' to {most}' if most < _MOST else ''}")
     return number
 
 
@@ -79,6 +88,42 @@ def require_name(name: str, value: object) -> None:
     """
     if value is not None and (not isinstance(value, str) or not value):
         raise ConfigurationError(f"{name} is a name, or None")
+
+
+def require_a(kind: type | UnionType, name: str, value: object, words: str) -> None:
+    """Require an instance of a type, or None.
+
+    Args:
+        kind: the type, or several.
+        name: name of the argument, for the error.
+        value: what was given.
+        words: what the type is called in the error.
+
+    Raises:
+        ConfigurationError: neither.
+    """
+    if value is not None and not isinstance(value, kind):
+        raise ConfigurationError(f"{name} is {words}, not {_kind(value)}")
+
+
+def require_memory(memory: object) -> None:
+    """Require a size of memory such as "4GB", or None.
+
+    Raises:
+        ConfigurationError: neither.
+    """
+    if memory is not None and (not isinstance(memory, str) or not _MEMORY.fullmatch(memory)):
+        raise ConfigurationError("memory is a number with its unit", remedy='"4GB", "512MiB"')
+
+
+def require_callable(name: str, value: object) -> None:
+    """Require a function, or None.
+
+    Raises:
+        ConfigurationError: neither.
+    """
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} is a function, not {_kind(value)}")
 
 
 def milliseconds(timestamp: object) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar, c
 
 import attrs
 
-from onepipe.arguments import require_choice, require_count, require_name, require_seconds
+from onepipe.arguments import require_a, require_choice, require_count, require_name, require_seconds
 from onepipe.decoder import MessageDecoder
 from onepipe.errors import ClosedError, ConfigurationError, OnepipeError
 from onepipe.transport import GroupReader, Headers, Message, Reader, Start, TopicPartition
@@ -271,6 +271,7 @@ class Consumer(Generic[T]):
             offset: where to go.
             topic: name of the topic; may be left out where the consumer reads one.
         """
+        require_a(int, "offset", offset, "a whole number")
         place = self._place(partition, topic)
         self._forget(frozenset([place]))
         self._reader.seek(place, offset)
@@ -329,6 +330,8 @@ class Consumer(Generic[T]):
 
     def _place(self, partition: int, topic: str | None) -> TopicPartition:
         self._require_open()
+        require_a(int, "partition", partition, "the number of a partition")
+        require_name("topic", topic)
         if topic is None:
             if len(self._topics) != 1:
                 raise ConfigurationError("the consumer reads several topics", remedy="say which: topic=…")

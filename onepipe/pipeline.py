@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, overload
 
 import attrs
 
-from onepipe.arguments import require_choice, require_count
+from onepipe.arguments import require_a, require_callable, require_choice, require_count, require_memory, require_name
 from onepipe.audit.evidence import EVIDENCE
 from onepipe.consumer import Consumer, OnUndecodable, Until
 from onepipe.decoder import record_decoder
@@ -133,7 +133,9 @@ class Pipeline:
         Raises:
             Incompatible: the declaration cannot follow the registered one; names each field and what would mend it.
         """
-        return self._open(what, partitions=partitions, allow=allow).topic
+        require_a(Collection, "allow", allow, "a sequence of words such as ('merge',)")
+        words = [allow] if isinstance(allow, str) else [str(word) for word in allow]
+        return self._open(what, partitions=partitions, allow=words).topic
 
     def producer(
         self,
@@ -275,7 +277,7 @@ class Pipeline:
             DecodeError: a message cannot be decoded; nothing of its batch was written.
             PositionLost: retention took messages the sink does not have yet.
         """
-        from onepipe.sink import TransactionalSink, feed
+        from onepipe.sink import Sink, TransactionalSink, feed
 
         require_choice("until", until, Until)
         require_count("max_batch", max_batch)
@@ -286,6 +288,8 @@ class Pipeline:
             sink = self._plugins.sink(sink, settings)
         elif settings:
             raise ConfigurationError("settings are for a plugin's sink by its name, not for an instance")
+        require_a(Sink, "sink", sink, "an object with a method 'write', or the name of a plugin's")
+        require_name("name", name)
         readable = self._topics.open_to_read(what)
         own = isinstance(sink, TransactionalSink)
         return feed(
@@ -340,8 +344,11 @@ class Pipeline:
         Raises:
             PositionLost: retention passed the position the lake has reached; nothing is skipped in silence.
         """
-        from onepipe.lake.archive import OnNewLog, archive
+        from onepipe.lake.archive import ArchiveLimits, OnNewLog, archive
 
+        require_a(ArchiveLimits, "limits", limits, "an onepipe.lake.archive.ArchiveLimits")
+        require_a(threading.Event, "stop", stop, "a threading.Event")
+        require_callable("progress", progress)
         require_choice("until", until, Until)
         require_choice("on_new_log", on_new_log, OnNewLog)
         opened, evidence = self._open(what), self._open(EVIDENCE)
@@ -384,6 +391,7 @@ class Pipeline:
         from onepipe.lake.engine import DEFAULT_MEMORY
 
         self._check_open()
+        require_memory(memory)
         rows = TARGET_ROWS if target_rows is None else require_count("target_rows", target_rows)
         topic = self._topics.resolve(what)
         report = dedup(self.lake, topic, rebuild=rebuild, target_rows=rows, memory=memory or DEFAULT_MEMORY)
@@ -432,8 +440,9 @@ class Pipeline:
 
         Reads the files of the lake; see `onepipe.audit.verify.verify` for the levels.
         """
-        from onepipe.audit.verify import verify
+        from onepipe.audit.verify import Level, verify
 
+        require_choice("level", level, Level)
         self._check_open()
         started = time.perf_counter()
         topic = self._topics.resolve(what)
@@ -535,6 +544,12 @@ def connect(
             hook.
         MissingDependency: a package that the log or its registry needs is not installed; says which extra brings it.
     """
+    for name, text in (("url", url), ("registry", registry)):
+        require_a(str, name, text, "the text of a URL")
+    require_a(str | os.PathLike, "lake", lake, "a folder or URL")
+    require_a(Mapping, "settings", settings, "a dict")
+    require_a(Iterable, "plugins", plugins, "a sequence of modules or objects")
+    require_callable("clock", clock)
     url = url or os.environ.get(URL_VARIABLE)
     if not url:
         raise ConfigurationError("no transport is named", remedy=f"connect('memory://'), or set {URL_VARIABLE}")

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
-from onepipe.arguments import UserHeaders, message_headers, milliseconds, require_choice, require_seconds
+from onepipe.arguments import UserHeaders, message_headers, milliseconds, require_a, require_choice, require_seconds
 from onepipe.audit.digest import Digest, delete_digest, digest
 from onepipe.audit.epoch import WriterEpoch
 from onepipe.audit.evidence import EVIDENCE
@@ -207,7 +207,8 @@ class Producer:
         """
         route = self._named(None, topic) or self._route(None, topic)
         declared = route.opened.topic
-        given = {**(identity or {}), **fields}
+        require_a(Mapping, "identity", identity, "a dict of fields")
+        given = fields if identity is None else {**{str(name): value for name, value in identity.items()}, **fields}
         if timestamp is not None:
             if _TIMESTAMP in deletion_fields(declared) and _TIMESTAMP not in given:
                 message = "timestamp= is the message's, and the topic has a field of that name"

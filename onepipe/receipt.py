@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, Final, Protocol
 
-from onepipe.arguments import require_seconds
+from onepipe.arguments import require_callable, require_seconds
 from onepipe.errors import DeliveryError, Fault, OnepipeError
 from onepipe.transport import Outcome
 
@@ -111,6 +111,7 @@ class Receipt:
 
         What it raises is logged, not raised: it is called amid the publishing of other records.
         """
+        require_callable("callback", callback)
         with self._lock:
             if self._outcome is None:
                 self._callbacks = [*(self._callbacks or ()), callback]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from onepipe.transport import TopicDescription, Transport
 
 DEFAULT_PARTITIONS: Final = 4
+_MOST_PARTITIONS: Final = 100_000
 
 
 @attrs.frozen
@@ -54,7 +55,7 @@ class Topics:
     def __init__(self, registry: Registry, transport: Transport, *, partitions: int = DEFAULT_PARTITIONS) -> None:
         self._registry = registry
         self._transport = transport
-        self._partitions = require_count("partitions", partitions)
+        self._partitions = require_count("partitions", partitions, most=_MOST_PARTITIONS)
         self._opened: dict[Any, Opened] = {}
         self._lock = threading.Lock()
 
@@ -81,7 +82,7 @@ class Topics:
             ConfigurationError: the topic exists with another number of partitions.
         """
         if partitions is not None:
-            require_count("partitions", partitions)
+            require_count("partitions", partitions, most=_MOST_PARTITIONS)
         known = self._opened.get(what) if _may_name(what) else None
         if known is not None and not allow:
             _require_partitions(known.description, partitions)

@@ -159,6 +159,20 @@ def test_a_batch_has_at_least_one_record(pipe, size):
             consumer.poll(size)
 
 
+def test_places_are_whole_numbers_and_a_refused_call_moves_nothing(pipe):
+    with pipe.consumer(Gauge, until="end") as consumer:
+        for call, said in (
+            (lambda: consumer.seek("0", 0), "partition is the number of a partition, not str"),
+            (lambda: consumer.seek(0, 1.5), "offset is a whole number, not float"),
+            (lambda: consumer.seek(0, 0, topic=7), "topic is a name"),
+            (lambda: consumer.pause([]), "partition is the number of a partition, not list"),
+            (lambda: consumer.resume(1.0), "partition is the number of a partition, not float"),
+        ):
+            with pytest.raises(ConfigurationError, match=said):
+                call()
+        assert len(list(consumer)) == 20
+
+
 def test_a_closed_consumer_says_so_whatever_is_asked_of_it(pipe):
     consumer = pipe.consumer(Gauge, group="g", until="end")
     list(consumer)

@@ -52,7 +52,7 @@ def test_a_topic_keeps_its_number_of_partitions(pipe):
     assert pipe.register(Crate, partitions=1) == op.topic_of(Crate)
 
 
-@pytest.mark.parametrize("partitions", [0, -1, 1.5, "4", True])
+@pytest.mark.parametrize("partitions", [0, -1, 1.5, "4", True, 10**30])
 def test_partitions_are_a_whole_number_from_1(pipe, partitions):
     for call in (
         lambda: op.connect("memory://", partitions=partitions),
@@ -104,6 +104,21 @@ def test_an_archive_may_refuse_another_log(pipe, tmp_path):
         (lambda pipe: pipe.archive(Crate, until="ends"), "until cannot be 'ends'; did you mean 'end'"),
         (lambda pipe: pipe.archive(Crate, on_new_log="rise"), "on_new_log cannot be 'rise'; did you mean 'raise'"),
         (lambda pipe: pipe.dedup(Crate, target_rows=0), "target_rows is a whole number from 1"),
+        (lambda pipe: pipe.archive(Crate, limits=4096), "limits is an onepipe.lake.archive.ArchiveLimits, not int"),
+        (lambda pipe: pipe.archive(Crate, stop=True), "stop is a threading.Event, not bool"),
+        (lambda pipe: pipe.archive(Crate, progress="yes"), "progress is a function, not str"),
+        (lambda pipe: pipe.dedup(Crate, memory="lots"), "memory is a number with its unit"),
+        (lambda pipe: pipe.dedup(Crate, memory=4), "memory is a number with its unit"),
+        (lambda pipe: pipe.register(Crate, allow=7), "allow is a sequence of words"),
+        (lambda pipe: pipe.register(Crate, allow=["merg"]), "did you mean 'merge'"),
+        (lambda pipe: pipe.verify(Crate, level=None), "one of 'accounted', 'proved', 'deep'"),
+        (lambda pipe: pipe.sink(Crate, object()), "sink is an object with a method 'write'"),
+        (lambda pipe: op.connect(7), "url is the text of a URL, not int"),
+        (lambda pipe: op.connect("memory://", lake=7), "lake is a folder or URL, not int"),
+        (lambda pipe: op.connect("memory://", registry=7), "registry is the text of a URL, not int"),
+        (lambda pipe: op.connect("memory://", settings=[1]), "settings is a dict, not list"),
+        (lambda pipe: op.connect("memory://", plugins=7), "plugins is a sequence of modules or objects, not int"),
+        (lambda pipe: op.connect("memory://", clock=7), "clock is a function, not int"),
         (lambda pipe: pipe.maintain(Crate, keep=7), "keep is from 0 to 30 days"),
         (lambda pipe: pipe.maintain(Crate, keep=dt.timedelta(days=31)), "keep is from 0 to 30 days"),
         (lambda pipe: pipe.maintain(Crate, target_rows="x"), "target_rows is a whole number"),

@@ -189,6 +189,15 @@ def test_several_records_are_given_one_after_the_other(pipe, records):
         producer.publish_many(records, topic="Parcels")
 
 
+@pytest.mark.parametrize("identity", [7, "P1", [("id", "P1")]])
+def test_the_identity_of_a_delete_is_a_dict(pipe, identity):
+    with pipe.producer() as producer:
+        with pytest.raises(ConfigurationError, match="identity is a dict of fields"):
+            producer.delete(Parcel, identity)
+        with pytest.raises(InvalidRecord, match="1: a delete has no such field"):
+            producer.delete(Parcel, {1: 2}, id="P1", seen=T0)
+
+
 def test_a_field_named_as_an_argument_is_given_in_a_dict(pipe):
     with pipe.producer() as producer:
         producer.publish(Ping(topic="a", timestamp=T0))
@@ -341,6 +350,8 @@ def test_a_receipt_of_a_log_on_disk_can_be_awaited(tmp_path):
 def test_a_timeout_is_seconds(pipe, timeout):
     with pipe.producer() as producer:
         receipt = producer.publish(parcel())
+        with pytest.raises(ConfigurationError, match="callback is a function, not int"):
+            receipt.add_done_callback(7)
         for call in (producer.flush, producer.close, receipt.result):
             with pytest.raises(ConfigurationError, match="timeout is a number of seconds from 0 or None"):
                 call(timeout)
