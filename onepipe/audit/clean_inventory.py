@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from onepipe.errors import CorruptFile
+from onepipe.audit.checked import read_checked
 from onepipe.lake import columns as c
 from onepipe.lake.clean_files import CleanFooter, clean_footer
-from onepipe.lake.layout import check_stream, clean_file
+from onepipe.lake.layout import clean_file
 
 if TYPE_CHECKING:
     from onepipe.audit.salvage import Salvage
@@ -55,17 +55,7 @@ def clean_inventory(storage: Storage, snapshot: Snapshot, root: str, salvage: Sa
 
 
 def _look(storage: Storage, path: str, committed: LakeFile) -> CleanFile:
-    damage, footer = None, None
-    try:
-        with storage.open(path) as file:
-            try:
-                check_stream(file, path)
-            except CorruptFile as corrupt:
-                damage = corrupt.message.removeprefix(f"{path} ")
-            footer = clean_footer(file, path)
-    except (CorruptFile, OSError) as error:
-        message = error.message if isinstance(error, CorruptFile) else "cannot be read"
-        damage = damage or message.removeprefix(f"{path} ")
+    footer, damage = read_checked(storage, path, clean_footer)
     bounds: tuple[Any, Any] = committed.statistics.get(c.IDENTITY, _EVERY)
     return CleanFile(path, storage.uri(path), committed.rows, bounds, footer, damage)
 

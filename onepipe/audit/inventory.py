@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import attrs
 
-from onepipe.errors import CorruptFile
+from onepipe.audit.checked import read_checked
 from onepipe.lake import columns as c
-from onepipe.lake.layout import check_stream
 from onepipe.lake.raw_footer import RawFooter, Sum, raw_footer
 
 if TYPE_CHECKING:
@@ -104,17 +103,7 @@ def take_inventory(storage: Storage, snapshot: Snapshot, root: str, salvage: Sal
 
 
 def _look(storage: Storage, path: str, committed: LakeFile) -> RawFile:
-    damage, footer = None, None
-    try:
-        with storage.open(path) as file:
-            try:
-                check_stream(file, path)
-            except CorruptFile as corrupt:
-                damage = corrupt.message.removeprefix(f"{path} ")
-            footer = raw_footer(file, path)
-    except (CorruptFile, OSError) as error:
-        message = error.message if isinstance(error, CorruptFile) else "cannot be read"
-        damage = damage or message.removeprefix(f"{path} ")
+    footer, damage = read_checked(storage, path, raw_footer)
     place, first, last = _range(path, committed, footer)
     if damage and footer and not _agrees(footer, place, first, last, committed.rows):
         footer = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import attrs
@@ -104,11 +104,6 @@ def _vouched(tallies: Mapping[int, Mapping[str, Any]], hours: Mapping[int, int])
         len(tallies) == max(tallies) + 1,
         newest["at"],
     )
-
-
-def holds(intervals: Sequence[Interval], sequence: int) -> bool:
-    """Whether a sequence is in one of some intervals."""
-    return any(first <= sequence < end for first, end in intervals)
 
 
 HOURS_SQL = """
