@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections.abc import Callable
-from typing import Any
 
+from interrupted import interrupt_at
 from raw_messages import declare
 
 from onepipe.errors import CommitConflict
@@ -26,24 +23,6 @@ POINTS = {
     "commit": (LakeTable, "_transact"),
     "durable": (LocalStorage, "make_durable"),
 }
-
-
-def die_at(point: str, call: int, *, after: bool) -> None:
-    """Kill this process at a call of one of POINTS, counted from 1: before it, or after it returned."""
-    owner, name = POINTS[point]
-    original: Callable[..., Any] = getattr(owner, name)
-    calls = iter(range(1, sys.maxsize))
-
-    def dying(*args: Any, **options: Any) -> Any:
-        number = next(calls)
-        if number == call and not after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = original(*args, **options)
-        if number == call:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, name, dying)
 
 
 def run(folder: str, *, compact: bool = False) -> int:
@@ -67,5 +46,5 @@ def run(folder: str, *, compact: bool = False) -> int:
 if __name__ == "__main__":
     _, where, *rest = sys.argv
     if rest and rest[0] != "compact":
-        die_at(rest[0], int(rest[1]), after=rest[2] == "after")
+        interrupt_at(*POINTS[rest[0]], int(rest[1]), after=rest[2] == "after")
     print(run(where, compact=rest[:1] == ["compact"]))  # noqa: T201  (the parent reads it)

@@ -2,6 +2,7 @@
 
 demo_process.py FOLDER FLIGHTS                       the whole job; prints its account as JSON
 demo_process.py FOLDER FLIGHTS POINT CALL WHEN       the same, killed before or after a call of one of POINTS
+demo_process.py FOLDER FLIGHTS POINT CALL WHEN stop  the same, stopped (SIGSTOP) there until it is told to go on
 demo_process.py FOLDER FLIGHTS merge                 archive and dedup of what was published, in small steps
 """
 
@@ -15,7 +16,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from interrupted import interrupt_at
 
 import onepipe as op
 from onepipe.audit.ledger import Ledger
@@ -68,24 +70,6 @@ def start(folder: Path, flights: int, *words: object) -> subprocess.Popen[str]:
     )
 
 
-def die_at(point: str, call: int, *, after: bool) -> None:
-    """Kill this process at a call of one of POINTS, counted from 1: before it, or after it returned."""
-    owner, name = POINTS[point]
-    original: Callable[..., Any] = getattr(owner, name)
-    calls = iter(range(1, sys.maxsize))
-
-    def dying(*args: Any, **options: Any) -> Any:
-        number = next(calls)
-        if number == call and not after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = original(*args, **options)
-        if number == call:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, name, dying)
-
-
 def merge(folder: str) -> None:
     """Archive and deduplicate what was published, in many commits."""
     with op.connect(f"memory://{folder}/log", lake=f"{folder}/lake") as pipe:
@@ -100,5 +84,7 @@ if __name__ == "__main__":
         merge(where)
     else:
         if rest:
-            die_at(rest[0], int(rest[1]), after=rest[2] == "after")
+            point, call, when, *stop = rest
+            how = signal.SIGSTOP if stop else signal.SIGKILL
+            interrupt_at(*POINTS[point], int(call), after=when == "after", how=how)
         print(json.dumps(run(where, int(count)).to_json(), default=str))  # noqa: T201 - the parent reads it

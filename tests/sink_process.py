@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import signal
 import sqlite3
 import sys
 from pathlib import Path
+
+from interrupted import interrupt_at
 
 import onepipe as op
 from onepipe.errors import CommitConflict
@@ -67,22 +67,6 @@ class Transactional(Table):
         self.db.execute("insert or replace into progress values (?, ?, ?)", (batch.log, batch.partition, batch.next))
 
 
-def die_at(owner: type, name: str, call: int, *, after: bool) -> None:
-    """Kill this process at a call of a method, counted from 1: before it, or after it returned."""
-    original, calls = getattr(owner, name), iter(range(1, sys.maxsize))
-
-    def dying(*args: object) -> object:
-        number = next(calls)
-        if number == call and not after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = original(*args)
-        if number == call:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, name, dying)
-
-
 if __name__ == "__main__":
     _, where, tier, *point = sys.argv
     sink_class = Transactional if tier == "transactional" else Table
@@ -90,5 +74,5 @@ if __name__ == "__main__":
         pipe.register(Widget)
         if point:
             owner = LocalStorage if point[0] == "write_new" else sink_class
-            die_at(owner, point[0], int(point[1]), after=point[2] == "after")
+            interrupt_at(owner, point[0], int(point[1]), after=point[2] == "after")
         print(pipe.sink(Widget, sink_class(Path(where)), name="table", max_batch=7))  # noqa: T201 - the parent reads it

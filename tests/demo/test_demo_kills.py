@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import random
 import signal
 import subprocess
@@ -195,11 +196,30 @@ def test_archives_and_dedups_at_once_in_several_processes_are_as_one(tmp_path, w
     check(tmp_path, whole)
 
 
-def test_archives_and_dedups_at_once_of_which_one_is_killed_are_as_one(tmp_path, whole):
-    published = start(tmp_path, FEW, "marker", 1, "after")
-    published.communicate()
-    first, second = start(tmp_path, FEW, "commit", 2, "before"), start(tmp_path, FEW, "merge")
-    first.communicate()
-    second.communicate()
-    assert (first.returncode, second.returncode) == (-signal.SIGKILL, 0)
+def stopped(folder: Path, *words: object) -> subprocess.Popen:
+    """The job, stopped at a point it has come to."""
+    process = start(folder, FEW, *words, "stop")
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    return process
+
+
+@pytest.mark.parametrize("commit", [1, 2])
+def test_an_archive_and_dedup_killed_while_another_is_at_work_hinders_nothing(tmp_path, whole, commit):
+    start(tmp_path, FEW, "marker", 1, "after").communicate()
+    held, other = stopped(tmp_path, "commit", commit, "before"), start(tmp_path, FEW, "merge")
+    end(held)
+    other.communicate()
+    assert (held.returncode, other.returncode) == (-signal.SIGKILL, 0)
+    check(tmp_path, whole)
+
+
+@pytest.mark.parametrize("commit", [1, 2])
+def test_an_archive_and_dedup_held_up_until_another_has_done_its_work_commits_nothing_twice(tmp_path, whole, commit):
+    start(tmp_path, FEW, "marker", 1, "after").communicate()
+    held, other = stopped(tmp_path, "commit", commit, "before"), start(tmp_path, FEW, "merge")
+    other.communicate()
+    held.send_signal(signal.SIGCONT)
+    held.communicate()
+    assert (held.returncode, other.returncode) == (0, 0)
     check(tmp_path, whole)
