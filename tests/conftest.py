@@ -11,6 +11,8 @@ import os
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["services.kafka"]
+
 SERVICES = {"postgresql": "ONEPIPE_TEST_POSTGRESQL"}
 
 settings.register_profile("onepipe", deadline=None)
