@@ -106,7 +106,10 @@ def raw(lake: Lake, topic: str) -> LakeTable:
 def raw_rows(lake: Lake, topic: str) -> list[dict[str, Any]]:
     """All rows of a raw table, by log, partition and offset."""
     snapshot = raw(lake, topic).snapshot()
-    tables = [pq.read_table(uri, partitioning=None) for uri in snapshot.uris()]
+    tables = []
+    for path in snapshot.paths():
+        with lake.storage.open(path) as file:
+            tables.append(pq.read_table(file))
     rows = pa.concat_tables(tables, promote_options="default").to_pylist() if tables else []
     return sorted(rows, key=lambda row: (row["_op_log"], row["_op_partition"], row["_op_offset"]))
 

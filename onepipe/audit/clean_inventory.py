@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -28,19 +29,19 @@ class CleanFile:
 
     Attributes:
         path: path below the storage's root.
-        uri: where a foreign reader finds its rows; of a damaged file, those that could be salvaged. None: no rows.
         rows: rows the table says it has.
         hashes: least and greatest identity hash, as its commit noted them.
         footer: what it says of itself; None where it cannot be read.
         damage: why it is not what was written, as in "holds other bytes", or None.
+        salvaged: local file of the rows that could be salvaged of a damaged file; None where there are none.
     """
 
     path: str
-    uri: str | None
     rows: int
     hashes: tuple[int, int]
     footer: CleanFooter | None
     damage: str | None
+    salvaged: str | None = None
 
 
 def clean_inventory(storage: Storage, snapshot: Snapshot, root: str, salvage: Salvage) -> tuple[CleanFile, ...]:
@@ -51,20 +52,20 @@ def clean_inventory(storage: Storage, snapshot: Snapshot, root: str, salvage: Sa
 
     with ThreadPoolExecutor(_READERS) as readers:
         files = tuple(readers.map(look, snapshot.files))
-    return tuple(_salvaged(file, salvage) if file.damage else file for file in files)
+    return tuple(_salvaged(storage, file, salvage) if file.damage else file for file in files)
 
 
 def _look(storage: Storage, path: str, committed: LakeFile) -> CleanFile:
     footer, damage = read_checked(storage, path, clean_footer)
     bounds: tuple[Any, Any] = committed.statistics.get(c.IDENTITY, _EVERY)
-    return CleanFile(path, storage.uri(path), committed.rows, bounds, footer, damage)
+    return CleanFile(path, committed.rows, bounds, footer, damage)
 
 
-def _salvaged(file: CleanFile, salvage: Salvage) -> CleanFile:
-    copy = None
-    if file.uri is not None and not _is_another(file):
-        copy = salvage.clean(file.uri, *file.hashes)
-    return attrs.evolve(file, uri=copy.uri if copy else None)
+def _salvaged(storage: Storage, file: CleanFile, salvage: Salvage) -> CleanFile:
+    if _is_another(file):
+        return file
+    copy = salvage.clean(partial(storage.open, file.path), *file.hashes)
+    return attrs.evolve(file, salvaged=copy.file if copy else None)
 
 
 def _is_another(file: CleanFile) -> bool:

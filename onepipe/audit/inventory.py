@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import attrs
@@ -38,7 +39,6 @@ class RawFile:
 
     Attributes:
         path: path below the storage's root.
-        uri: where a foreign reader finds its rows; of a damaged file, those that could be salvaged. None: no rows.
         place: log and partition of its rows.
         first: offset of its first row.
         last: offset of its last row.
@@ -47,10 +47,10 @@ class RawFile:
         footer: what it says of itself; of a damaged file only a hint, and None where it contradicts itself or its
             commit, or cannot be read.
         damage: why it is not what was written, as in "holds other bytes", or None.
+        salvaged: local file of the rows that could be salvaged of a damaged file; None where there are none.
     """
 
     path: str
-    uri: str | None
     place: Place
     first: int
     last: int
@@ -58,6 +58,7 @@ class RawFile:
     held: int
     footer: RawFooter | None
     damage: str | None
+    salvaged: str | None = None
 
     @property
     def intact(self) -> RawFooter | None:
@@ -99,7 +100,7 @@ def take_inventory(storage: Storage, snapshot: Snapshot, root: str, salvage: Sal
 
     with ThreadPoolExecutor(_READERS) as readers:
         files = sorted(readers.map(look, snapshot.files), key=lambda file: (file.place.partition, file.first))
-    return Inventory(tuple(_salvaged(file, salvage) if file.damage else file for file in files))
+    return Inventory(tuple(_salvaged(storage, file, salvage) if file.damage else file for file in files))
 
 
 def _look(storage: Storage, path: str, committed: LakeFile) -> RawFile:
@@ -107,7 +108,7 @@ def _look(storage: Storage, path: str, committed: LakeFile) -> RawFile:
     place, first, last = _range(path, committed, footer)
     if damage and footer and not _agrees(footer, place, first, last, committed.rows):
         footer = None
-    return RawFile(path, storage.uri(path), place, first, last, committed.rows, committed.rows, footer, damage)
+    return RawFile(path, place, first, last, committed.rows, committed.rows, footer, damage)
 
 
 def _range(path: str, committed: LakeFile, footer: RawFooter | None) -> tuple[Place, int, int]:
@@ -139,11 +140,11 @@ def _agrees(footer: RawFooter, place: Place, first: int, last: int, rows: int) -
     )
 
 
-def _salvaged(file: RawFile, salvage: Salvage | None) -> RawFile:
+def _salvaged(storage: Storage, file: RawFile, salvage: Salvage | None) -> RawFile:
     copy = None
-    if salvage is not None and file.uri is not None:
-        copy = salvage.raw(file.uri, *file.place, file.first, file.last)
-    return attrs.evolve(file, uri=copy.uri if copy else None, held=copy.rows if copy else 0)
+    if salvage is not None:
+        copy = salvage.raw(partial(storage.open, file.path), *file.place, file.first, file.last)
+    return attrs.evolve(file, salvaged=copy.file if copy else None, held=copy.rows if copy else 0)
 
 
 def schema_documents(files: Sequence[RawFile]) -> Mapping[int, object]:

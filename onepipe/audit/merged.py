@@ -17,6 +17,7 @@ from onepipe.audit.buckets import COMPARING, add_all, bucket_sql, bucket_sums, t
 from onepipe.audit.clean_inventory import CleanFile
 from onepipe.audit.digest import signed
 from onepipe.audit.inventory import Inventory, Place, RawFile
+from onepipe.audit.readable import local_files, readable
 from onepipe.audit.rows import RowFault
 from onepipe.audit.verdict import FAULT_STATES, DamagedFile, Hop, HopVerdict, Kind, State, worst
 from onepipe.identity import identity_hash
@@ -169,14 +170,14 @@ class MergedCheck:
 
     def _count_rows(self, engine: Engine, files: Sequence[RawFile]) -> tuple[int, dict[int, Sum]]:
         self._load_progress(engine)
-        rows = self._good_rows(files)
+        rows = self._good_rows(engine, files)
         beyond = f"SELECT count(*) FROM {rows} LEFT JOIN merged_to USING (log, part) WHERE pos >= coalesce(next, 0)"
         within = f"SELECT * FROM {rows} JOIN merged_to USING (log, part) WHERE pos < next"
         return int(engine.row(beyond, COMPARING)[0]), bucket_sums(engine, within, "1", c.DIGEST_HI, c.DIGEST_LO)
 
-    def _good_rows(self, files: Sequence[RawFile]) -> str:
+    def _good_rows(self, engine: Engine, files: Sequence[RawFile]) -> str:
         places = f"{c.LOG} AS log, {c.PARTITION} AS part, {c.OFFSET} AS pos"
-        relation = numbered_files([file.uri for file in files if file.uri is not None], c.RAW_COLUMNS)
+        relation = numbered_files(local_files(files, engine.local), c.RAW_COLUMNS)
         trusted = _other_rows(self._distrusted(files))
         return f"(SELECT *, {places} FROM {relation} WHERE {c.ERROR} IS NULL AND {trusted})"
 
@@ -186,7 +187,7 @@ class MergedCheck:
         for fault in self._faults:
             if fault.file is not None and fault.row is not None and self._is_left_out(fault):
                 rows.setdefault(fault.file, []).append(fault.row)
-        numbered = enumerate(file for file in files if file.uri is not None)
+        numbered = enumerate(readable(files))
         return [(number << _FILE_BITS) + row for number, file in numbered for row in rows.get(file.path, ())]
 
     def _is_left_out(self, fault: RowFault) -> bool:
@@ -228,7 +229,7 @@ class MergedCheck:
     def _found(self) -> dict[int, Sum]:
         """By bucket, what the clean rows say they stand for; of damaged files, what their rows say now."""
         sums = totals(file.footer.sums for file in self._clean if file.footer is not None and not file.damage)
-        damaged = [file.uri for file in self._clean if file.damage and file.uri is not None]
+        damaged = [file.salvaged for file in self._clean if file.salvaged is not None]
         if damaged:
             with self._engine() as engine:
                 relation = f"SELECT * FROM {numbered_files(damaged, self._plan.schema)}"
@@ -237,31 +238,30 @@ class MergedCheck:
 
     def _compare(self, engine: Engine, buckets: set[int], compared: Sequence[CleanFile]) -> list[CleanFault]:
         """The faults among identities of some buckets, and among the rows of some files."""
-        readable = [file for file in self._clean if file.uri is not None]
-        self._load(engine, readable, buckets, {file.path for file in compared})
+        held = readable(self._clean)
+        self._load(engine, held, buckets, {file.path for file in compared})
         rows = engine.table(self._disagreements(), COMPARING).to_pylist()
-        return [self._fault(row, readable) for row in rows]
+        return [self._fault(row, held) for row in rows]
 
-    def _load(self, engine: Engine, readable: Sequence[CleanFile], buckets: set[int], compared: set[str]) -> None:
+    def _load(self, engine: Engine, files: Sequence[CleanFile], buckets: set[int], compared: set[str]) -> None:
         """Make the relations `held` (clean rows), `truth` (what raw makes of them) and `correction`."""
         plan = self._plan
         self._load_progress(engine)
         # the repetitions themselves are left out of `arrived` below, so only what differs beside them is told here
         corrections = [(fault, h, s) for fault, h, s in self._corrections() if fault.kind is not Kind.REPEATED]
         engine.register("correction", _correction_table(corrections))
-        numbers = [number for number, file in enumerate(readable) if file.path in compared]
+        numbers = [number for number, file in enumerate(files) if file.path in compared]
         whole = f"({ROW} >> {_FILE_BITS}) IN ({', '.join(map(str, numbers)) or 'NULL'})"
         listed = ", ".join(map(str, sorted(buckets))) or "NULL"
         within = f"{bucket_sql(quoted(c.IDENTITY))} IN ({listed})"
-        clean = numbered_files([file.uri for file in readable if file.uri is not None], plan.schema)
+        clean = numbered_files(local_files(files, engine.local), plan.schema)
         held = f"SELECT *, coalesce({whole}, false) AS whole FROM {clean} WHERE {whole} OR {within}"
         engine.execute(f"CREATE TEMP TABLE held AS {held}", COMPARING)
-        files = self._raw.files
-        raw = numbered_files([file.uri for file in files if file.uri is not None], c.raw_schema(plan.topic))
+        raw = numbered_files(local_files(self._raw.files, engine.local), c.raw_schema(plan.topic))
         arrived = (
             f"SELECT r.* FROM {raw} r JOIN merged_to m ON m.log = r.{c.LOG} AND m.part = r.{c.PARTITION} "
             f"WHERE r.{c.OFFSET} < m.next AND ({within} OR {c.IDENTITY} IN (SELECT {c.IDENTITY} FROM held)) "
-            f"AND {_other_rows(self._distrusted(files))}"
+            f"AND {_other_rows(self._distrusted(self._raw.files))}"
         )
         engine.execute(f"CREATE TEMP TABLE arrived AS {arrived}", COMPARING)
         engine.execute(f"CREATE TEMP TABLE contribution AS {plan.arrivals('arrived')}", COMPARING)
@@ -321,11 +321,11 @@ class MergedCheck:
             )
             SELECT * FROM compared WHERE unbalanced OR differing <> '' ORDER BY part, pos"""
 
-    def _fault(self, row: Mapping[str, Any], readable: Sequence[CleanFile]) -> CleanFault:
+    def _fault(self, row: Mapping[str, Any], files: Sequence[CleanFile]) -> CleanFault:
         lost_wholly = row["copies"] == row["wanted_rows"] == 0
         read = self._lost_identity(row["hash"]) if lost_wholly else row
         identity = {name: read[name] for name in self._plan.topic.identity}
-        file = None if row["row"] is None else readable[row["row"] >> _FILE_BITS].path
+        file = None if row["row"] is None else files[row["row"] >> _FILE_BITS].path
         if row["copies"] == 0:
             kind, detail = Kind.LOST, "no row stands for what arrived"
         elif row["copies"] > max(1, row["wanted_rows"]):

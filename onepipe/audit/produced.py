@@ -15,6 +15,7 @@ import attrs
 from onepipe.audit.blame import Blame
 from onepipe.audit.hours import Hours
 from onepipe.audit.inventory import Inventory, Place, RawFile
+from onepipe.audit.readable import readable
 from onepipe.audit.rows import RowAudit, RowFault
 from onepipe.audit.verdict import FAULT_STATES, Bucket, DamagedFile, Hop, HopVerdict, Kind, State, worst
 from onepipe.audit.vouched import Stream, Testimony
@@ -139,7 +140,7 @@ def _open(
 ) -> _Figures:
     if not opened:
         return _Figures((), 0, {}, {}, {})
-    files = [file for file in inventory.files if file.uri is not None and file.place in opened]
+    files = [file for file in readable(inventory.files) if file.place in opened]
     streams = {s: v for s, v in testimony.streams.items() if Place(s.log, s.partition) in opened}
     with opening.engine() as engine:
         audit = RowAudit(engine, files, streams, archived, opening.manifest(), opening.damaged_rows(files))

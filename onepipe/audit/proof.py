@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from onepipe.audit.readable import local_files
 from onepipe.errors import CorruptFile, NotRegistered, SchemaError
 from onepipe.lake import columns as c
 from onepipe.lake.raw_headers import message_headers
@@ -24,6 +25,7 @@ from onepipe.schema.model import Schema
 
 if TYPE_CHECKING:
     from onepipe.audit.inventory import RawFile
+    from onepipe.lake.storage import Storage
     from onepipe.topic import Topic
 
 _BATCH: Final = 16_384
@@ -68,12 +70,13 @@ class Contradiction(NamedTuple):
 
 
 def contradictions(
-    file: RawFile, declarations: Sequence[Topic], schemas: Mapping[int, Any]
+    storage: Storage, file: RawFile, declarations: Sequence[Topic], schemas: Mapping[int, Any]
 ) -> dict[int, Contradiction]:
     """The rows of a raw file whose columns contradict the message they hold.
 
     Args:
-        file: a file with rows.
+        storage: where the file is.
+        file: the file.
         declarations: the topic's declarations, the latest first; rows may have been read under any of them.
         schemas: documents of the schemas the rows were written with, by id.
 
@@ -84,20 +87,22 @@ def contradictions(
         CorruptFile: the file cannot be read.
     """
     found: dict[int, Contradiction] | None = None
-    for declaration in declarations:
-        wrong = _contradictions(file, declaration, schemas)
-        found = wrong if found is None else {row: found[row] for row in found.keys() & wrong.keys()}
-        if not found:
-            break
+    with storage.copies() as copies:
+        sources = local_files([file], copies.local)
+        for declaration in declarations if sources else ():
+            wrong = _contradictions(file, sources[0], declaration, schemas)
+            found = wrong if found is None else {row: found[row] for row in found.keys() & wrong.keys()}
+            if not found:
+                break
     return found or {}
 
 
-def _contradictions(file: RawFile, topic: Topic, schemas: Mapping[int, Any]) -> dict[int, Contradiction]:
+def _contradictions(file: RawFile, source: str, topic: Topic, schemas: Mapping[int, Any]) -> dict[int, Contradiction]:
     otherwise = topic.schema if file.damage else None  # whether rows fit it, their digests tell
     reader = RowReader(topic, _FooterSchemas(schemas, otherwise), file.place.log)
     wrong: dict[int, Contradiction] = {}
     first = 0
-    for batch in _batches(file):
+    for batch in _batches(file, source):
         made = _read(reader, batch)
         for name in batch.schema.names:
             if name in made.schema.names:
@@ -108,12 +113,10 @@ def _contradictions(file: RawFile, topic: Topic, schemas: Mapping[int, Any]) -> 
     return wrong
 
 
-def _batches(file: RawFile) -> Iterator[pa.RecordBatch]:
-    if file.uri is None:
-        return
+def _batches(file: RawFile, source: str) -> Iterator[pa.RecordBatch]:
     try:
-        batches = pq.ParquetFile(file.uri).iter_batches(_BATCH)
-        yield from (batch for batch in batches if batch.num_rows)
+        with pq.ParquetFile(source) as parquet:
+            yield from (batch for batch in parquet.iter_batches(_BATCH) if batch.num_rows)
     except (pa.ArrowException, OSError) as error:
         raise CorruptFile(f"{file.path} cannot be read as Parquet") from error
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import pyarrow as pa
 
+from onepipe.audit.readable import local_files
 from onepipe.audit.verdict import Kind
 from onepipe.lake import columns as c
 from onepipe.lake.engine import Engine, numbered_files
@@ -121,7 +122,7 @@ class RowAudit:
         for name in ("vouched", "excused", "archived", "damaged", "harmed"):
             engine.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM {name}_arrow", "loading evidence")
         engine.execute("CREATE TEMP TABLE manifest AS SELECT DISTINCT * FROM manifest_arrow", "loading manifests")
-        engine.execute(f"CREATE TEMP TABLE audited AS {_audited(files)}", "reading raw rows")
+        engine.execute(f"CREATE TEMP TABLE audited AS {_audited(local_files(files, engine.local))}", "reading raw rows")
         doubtful = f"SELECT row FROM damaged WHERE writer UNION ({_MISPLACED})"
         engine.execute(f"CREATE TEMP TABLE doubtful AS {doubtful}", "looking for misplaced rows")
         engine.execute("DELETE FROM audited WHERE row IN (SELECT row FROM doubtful)", "leaving misplaced rows out")
@@ -193,11 +194,10 @@ _HOUR: Final = 3_600_000_000
 _MICROS: Final = f"epoch_us({c.TIMESTAMP})"
 
 
-def _audited(files: Sequence[RawFile]) -> str:
+def _audited(files: Sequence[str]) -> str:
     columns = ", ".join(f"{name} AS {short}" for name, short in _SELECTED)
     hour = f"({_MICROS} - ({_MICROS} % {_HOUR} + {_HOUR}) % {_HOUR}) // {_HOUR} AS hour"
-    uris = [file.uri for file in files if file.uri is not None]
-    return f"SELECT {columns}, {hour}, _op_row::BIGINT AS row FROM {numbered_files(uris, _READ)}"
+    return f"SELECT {columns}, {hour}, _op_row::BIGINT AS row FROM {numbered_files(files, _READ)}"
 
 
 _READ: Final = pa.schema([c.RAW_COLUMNS.field(name) for name in (*(name for name, _ in _SELECTED), c.TIMESTAMP)])

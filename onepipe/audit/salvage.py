@@ -13,7 +13,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -34,15 +34,19 @@ _TIMES: Final = (
 )
 
 
+Source: TypeAlias = Callable[[], BinaryIO]
+"""Opens a damaged file."""
+
+
 class Salvaged(NamedTuple):
     """A copy of what could be read.
 
     Attributes:
-        uri: where an engine finds it.
+        file: the local file.
         rows: rows in it.
     """
 
-    uri: str
+    file: str
     rows: int
 
 
@@ -65,7 +69,7 @@ class Salvage:
         self._temporary = tempfile.TemporaryDirectory(prefix="onepipe-salvage-")
         self.folder = self._temporary.name
 
-    def raw(self, source: str, log: str, partition: int, first: int, last: int) -> Salvaged | None:
+    def raw(self, source: Source, log: str, partition: int, first: int, last: int) -> Salvaged | None:
         """Copy the rows of a raw file that are of its place and range of offsets; None where there are none."""
 
         def sound(rows: pa.Table) -> pa.ChunkedArray:
@@ -77,7 +81,7 @@ class Salvage:
 
         return self._copy(source, [c.raw_schema(declared) for declared in self._declarations], sound)
 
-    def clean(self, source: str, least: int, greatest: int) -> Salvaged | None:
+    def clean(self, source: Source, least: int, greatest: int) -> Salvaged | None:
         """Copy the rows of a clean file whose identity hash is theirs and in its range; None where there are none."""
         topic = self._topic
 
@@ -108,7 +112,7 @@ class Salvage:
         return (declared for declared in self._declarations if declared.merge is not None)
 
     def _copy(
-        self, source: str, schemas: Sequence[pa.Schema], sound: Callable[[pa.Table], pa.ChunkedArray]
+        self, source: Source, schemas: Sequence[pa.Schema], sound: Callable[[pa.Table], pa.ChunkedArray]
     ) -> Salvaged | None:
         target = Path(self.folder, f"{secrets.token_hex(8)}.parquet")
         count = 0
@@ -123,16 +127,16 @@ class Salvage:
 
 
 def _row_groups(
-    source: str, schemas: Sequence[pa.Schema], sound: Callable[[pa.Table], pa.ChunkedArray]
+    source: Source, schemas: Sequence[pa.Schema], sound: Callable[[pa.Table], pa.ChunkedArray]
 ) -> Iterator[pa.Table]:
     """The sound rows of each row group that can be read, as the declared columns."""
-    try:
-        file = pq.ParquetFile(source)
-        schema = _declared(file.schema_arrow.names, schemas)
-        numbers = range(file.num_row_groups)
-    except Exception:  # a damaged file fails in any way
-        return
-    with file:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(pq.ParquetFile(stack.enter_context(source())))
+            schema = _declared(file.schema_arrow.names, schemas)
+            numbers = range(file.num_row_groups)
+        except Exception:  # a damaged file fails in any way
+            return
         for number in numbers:
             found = None
             with contextlib.suppress(Exception):  # a damaged file fails in any way

@@ -26,6 +26,7 @@ from onepipe.audit.ledger import Ledger
 from onepipe.audit.merged import CleanFault, MergedCheck
 from onepipe.audit.produced import Opening, Produced, check_produced
 from onepipe.audit.proof import Contradiction, contradictions
+from onepipe.audit.readable import local_files, readable
 from onepipe.audit.rows import RowFault
 from onepipe.audit.salvage import Salvage
 from onepipe.audit.verdict import Finding, Hop, HopVerdict, State, Verdict, worst
@@ -92,7 +93,7 @@ class _Verification:
         self.salvage = Salvage(topic, self.declarations)
 
     def run(self) -> Verdict:
-        with self.salvage:
+        with self.salvage, self.lake.storage.copies() as self.files:
             return self._run()
 
     def _run(self) -> Verdict:
@@ -135,7 +136,7 @@ class _Verification:
         return table.snapshot() if table else None
 
     def _engine(self) -> Engine:
-        return Engine(self.lake.storage.uri(), folders=[self.salvage.folder])
+        return Engine(self.files, folders=[self.salvage.folder])
 
     def _testimony(self) -> tuple[Testimony, bool, list[RawFile]]:
         """What writers said of the topic; whether all evidence is intact; and the files that hold it."""
@@ -148,9 +149,9 @@ class _Verification:
         if not files:
             return read_testimony([], []), not inventory.damaged, []
         names = [quoted(field.name) for field in EVIDENCE.record.fields if field.name not in _LISTS]
-        sound = f"{self._evidence(files)} WHERE {ERROR} IS NULL"
         topic = f"topic = {literal(self.topic.name)}"
         with self._engine() as engine:
+            sound = f"{_evidence(engine, files)} WHERE {ERROR} IS NULL"
             sql = f"SELECT {', '.join(names)} FROM {sound} AND (topic IS NULL OR {topic})"
             rows = engine.table(sql, "reading the evidence").to_pylist()
             sql = HOURS_SQL.format(evidence=f"(SELECT * FROM {sound} AND {topic})")
@@ -158,17 +159,13 @@ class _Verification:
         hours = ((Stream(*stream), hour, count) for *stream, hour, count in zip(*columns, strict=True))
         return read_testimony(rows, hours), not inventory.damaged, files
 
-    def _evidence(self, files: Sequence[RawFile]) -> str:
-        return numbered_files([file.uri for file in files if file.uri is not None], raw_schema(EVIDENCE))
-
     def _manifest(self, files: Sequence[RawFile]) -> pa.Table | None:
         """What writers name of the topic's records, where it is audited by name."""
         if self.topic.audit != "named" or not files:
             return None
-        evidence = (
-            f"(SELECT * FROM {self._evidence(files)} WHERE {ERROR} IS NULL AND topic = {literal(self.topic.name)})"
-        )
+        topic = literal(self.topic.name)
         with self._engine() as engine:
+            evidence = f"(SELECT * FROM {_evidence(engine, files)} WHERE {ERROR} IS NULL AND topic = {topic})"
             return engine.table(MANIFEST_SQL.format(evidence=evidence), "reading manifests")
 
     def _prove(self, inventory: Inventory) -> list[RawFile]:
@@ -189,7 +186,7 @@ class _Verification:
     def _contradictions(self, file: RawFile, files: Sequence[RawFile]) -> Mapping[int, Contradiction]:
         found = self.contradictions.get(file.path)
         if found is None:
-            found = contradictions(file, self.declarations, schema_documents(files))
+            found = contradictions(self.lake.storage, file, self.declarations, schema_documents(files))
             self.contradictions[file.path] = found
         return found
 
@@ -216,7 +213,8 @@ class _Verification:
         root = layout.clean_table(self.topic.name)
         clean = self._snapshot(root)
         if clean is None:
-            waiting = sum(f.footer.rows - f.footer.quarantined for f in inventory.files if f.footer and f.uri)
+            footers = [file.footer for file in readable(inventory.files) if file.footer]
+            waiting = sum(footer.rows - footer.quarantined for footer in footers)
             state = State.OPEN if waiting else State.BALANCED
             return HopVerdict(Hop.CLEAN, state, 0, 0, waiting), (), 0
         progress = {place: _progress(clean, place) for place in places}
@@ -272,6 +270,10 @@ def _declarations(lake: Lake, topic: Topic) -> list[Topic]:
         return [topic, *reversed(lake.catalog.versions(topic.name))]
     except (NotRegistered, CorruptFile):
         return [topic]
+
+
+def _evidence(engine: Engine, files: Sequence[RawFile]) -> str:
+    return numbered_files(local_files(files, engine.local), raw_schema(EVIDENCE))
 
 
 def _progress(snapshot: Snapshot, place: Place) -> int:

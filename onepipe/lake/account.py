@@ -54,9 +54,9 @@ def account(lake: Lake, topic: Topic, *, memory: str = DEFAULT_MEMORY) -> Accoun
         MissingDependency: duckdb or deltalake is not installed.
     """
     table = lake.raw(topic.name)
-    uris = table.snapshot().uris() if table else []
-    with Engine(lake.storage.uri(), memory=memory) as engine:
-        raw = numbered_files(uris, c.raw_schema(topic))
+    paths = table.snapshot().paths() if table else []
+    with lake.storage.copies() as files, Engine(files, memory=memory) as engine:
+        raw = numbered_files(engine.local(paths), c.raw_schema(topic))
         error, deleted = quoted(c.ERROR), quoted(c.DELETED)
         reasons = f"SELECT split_part({error}, ':', 1) AS reason, count(*) AS n FROM {raw} WHERE {error} IS NOT NULL"
         rows: list[dict[str, Any]] = engine.table(f"{reasons} GROUP BY ALL ORDER BY ALL", _COUNTING).to_pylist()

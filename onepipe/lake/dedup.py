@@ -28,6 +28,7 @@ from onepipe.lake.engine import DEFAULT_MEMORY, Engine
 from onepipe.lake.index import UNDATED, Hashes, IdentityIndex, find_days
 from onepipe.lake.merging import Merging
 from onepipe.lake.plan import MergePlan
+from onepipe.lake.storage import Copies
 from onepipe.lake.table import LakeFile, LakeTable, NewFile, Snapshot
 from onepipe.lake.unmerged import unmerged
 from onepipe.topic import Topic
@@ -127,13 +128,13 @@ class _Dedup:
         report = DedupReport(self.topic, clean.version, self.rebuild, read=len(batch.files))
         if not batch.advances and not self.rebuild:
             return report
-        self._check([f"{raw_table.root}/{file.path}" for file in batch.files])
-        with Engine(self.storage.uri(), memory=self.memory) as engine:
+        with self.storage.copies() as files, Engine(files, memory=self.memory) as engine:
+            self._check(files, raw.paths(batch.files))
             merging = Merging(engine, self.plan)
             merging.add_raw(raw, batch)
             replaced, chunks = self._touched(table, clean, merging)
             if not self.rebuild:
-                self._check([f"{table.root}/{file.path}" for file in replaced])
+                self._check(files, clean.paths(replaced))
                 merging.add_clean(clean, replaced)
             added = list(write_chunks(self.storage, self.plan, merging.chunks(self.target_rows, chunks)))
             report = attrs.evolve(report, arrivals=merging.arrivals, quarantined=merging.quarantined)
@@ -176,10 +177,11 @@ class _Dedup:
             raise
         return attrs.evolve(report, version=version)
 
-    def _check(self, paths: Sequence[str]) -> None:
+    def _check(self, files: Copies, paths: Sequence[str]) -> None:
         """Compare files with the hash in their names; raises CorruptFile for the first that differs."""
+        files.local(paths)  # what has to be fetched, several at a time
         with ThreadPoolExecutor(2, "onepipe-check") as pool:
-            for _ in pool.map(lambda path: layout.check_content(self.storage, path), paths):
+            for _ in pool.map(lambda path: layout.check_copy(files, path), paths):
                 pass
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from onepipe.errors import LakeError, MissingDependency
 from onepipe.lake.plan import ROW, literal, quoted
+from onepipe.lake.storage import Copies
 
 DEFAULT_MEMORY: Final = "2GB"
 """Memory DuckDB may use unless told otherwise; Arrow batches on their way out come on top."""
@@ -30,7 +31,7 @@ class Engine:
     """One confined DuckDB connection over files of a lake. Used by one thread; close it, or use it as a context.
 
     Args:
-        root: folder whose files it may read, as the storage's `uri()` says it.
+        files: the lake's data files at hand; it may read those, and no others of the lake.
         memory: DuckDB's memory limit, such as "2GB".
         threads: how many threads it uses; as many as there are processors where None.
         spill: folder for what does not fit in memory; a new one in the system's temporary folder where None.
@@ -42,13 +43,14 @@ class Engine:
 
     def __init__(
         self,
-        root: str,
+        files: Copies,
         *,
         memory: str = DEFAULT_MEMORY,
         threads: int | None = None,
         spill: str | os.PathLike[str] | None = None,
         folders: Sequence[str] = (),
     ) -> None:
+        self._files = files
         self._spill = Path(tempfile.mkdtemp(prefix="onepipe-spill-", dir=spill))
         settings: dict[str, Any] = {
             "memory_limit": memory,
@@ -63,7 +65,7 @@ class Engine:
             settings["threads"] = threads
         try:
             self._connection = import_duckdb().connect(":memory:", config=settings)
-            allowed = ", ".join(map(literal, (root, str(self._spill), *folders)))
+            allowed = ", ".join(map(literal, (files.folder, str(self._spill), *folders)))
             self._connection.execute(f"SET allowed_directories = [{allowed}]")
             self._connection.execute("SET TimeZone = 'UTC'")
             self._connection.execute("SET enable_external_access = false")
@@ -71,6 +73,10 @@ class Engine:
         except BaseException:
             shutil.rmtree(self._spill, ignore_errors=True)
             raise
+
+    def local(self, paths: Sequence[str]) -> list[str]:
+        """Where the engine finds data files, given by their paths below the storage's root; see `Copies.local`."""
+        return self._files.local(paths)
 
     def execute(self, sql: str, doing: str) -> None:
         """Run a statement.

@@ -20,7 +20,7 @@ from typing import BinaryIO, Final
 from xxhash import xxh3_128
 
 from onepipe.errors import CorruptFile
-from onepipe.lake.storage import Storage
+from onepipe.lake.storage import Copies, Storage, missing
 
 INDEX: Final = "_index"
 """Folder of the identity index inside a clean table; Delta leaves names that begin with "_" alone."""
@@ -124,6 +124,15 @@ def check_content(storage: Storage, path: str) -> None:
     """
     with storage.open(path) as file:
         check_stream(file, path)
+
+
+def check_copy(copies: Copies, path: str) -> None:
+    """Compare the local file of a data file with the hash in its name; raises as `check_content` does."""
+    try:
+        with Path(*copies.local([path])).open("rb") as file:
+            check_stream(file, path)
+    except FileNotFoundError:
+        raise missing(path) from None
 
 
 def check_stream(file: BinaryIO, path: str) -> None:

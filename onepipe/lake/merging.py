@@ -104,6 +104,6 @@ class Merging:
             )
 
     def _numbered(self, snapshot: Snapshot, files: Sequence[LakeFile], columns: pa.Schema) -> str:
-        relation = numbered_files([snapshot.uri(file) for file in files], columns, self._files)
+        relation = numbered_files(self._engine.local(snapshot.paths(files)), columns, self._files)
         self._files += len(files)
         return relation

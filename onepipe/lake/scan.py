@@ -94,7 +94,9 @@ class Scan:
     def sql(self, names: Sequence[str]) -> str:
         """The same as a query in DuckDB's SQL."""
         snapshot, files = self.files()
-        relation = numbered_files([snapshot.uri(file) for file in files] if snapshot else [], self.columns)
+        paths = snapshot.paths(files) if snapshot else []
+        with self.lake.storage.copies() as copies:
+            relation = numbered_files(copies.local(paths), self.columns)
         conditions = [f"NOT {quoted(c.DELETED)}"] if self._hides else []
         for operator, moment in ((">=", self.start), ("<", self.end)):
             if moment is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, runtime_checkable
@@ -39,6 +39,26 @@ class StoredFile:
     modified: float
 
 
+class Copies(Protocol):
+    """Data files as local files, for engines that read those. Thread-safe; good until the context that gave it ends.
+
+    Attributes:
+        folder: folder that the local files are below.
+    """
+
+    folder: str
+
+    def local(self, paths: Sequence[str]) -> list[str]:
+        """The local files of data files, in their order. What is not at hand is fetched, a few at a time.
+
+        Args:
+            paths: below the storage's root; each name ends in the hash of the file's content.
+
+        Raises:
+            CorruptFile: a file that had to be fetched is missing, or holds other bytes than were written.
+        """
+
+
 @runtime_checkable
 class Storage(Protocol):
     """Files by path below one root. Thread-safe.
@@ -48,11 +68,15 @@ class Storage(Protocol):
     """
 
     @property
+    def remote(self) -> bool:
+        """Whether files are elsewhere, so that a local copy is one for a while only."""
+
+    @property
     def options(self) -> Mapping[str, str]:
-        """What a foreign reader (Delta, DuckDB) needs beside `uri` to open a file; empty for local files."""
+        """What Delta needs beside `uri` to open a table; empty for local files. It may change with time."""
 
     def uri(self, path: str = "") -> str:
-        """Where a foreign reader finds the path, or the root."""
+        """Where Delta finds the path, or the root."""
 
     def read(self, path: str) -> bytes:
         """The bytes of a file.
@@ -62,11 +86,14 @@ class Storage(Protocol):
         """
 
     def open(self, path: str) -> BinaryIO:
-        """Open a file for reading; it can seek.
+        """Open a file for reading, as the storage holds it now; it can seek, and only what is read is fetched.
 
         Raises:
             CorruptFile: there is no such file.
         """
+
+    def copies(self) -> AbstractContextManager[Copies]:
+        """A context in which data files are at hand as local files."""
 
     def size(self, path: str) -> int:
         """Bytes of a file.
@@ -128,6 +155,11 @@ class LocalStorage:
             raise ConfigurationError("the lake's folder cannot have '%' in its path", remedy="choose another folder")
 
     @property
+    def remote(self) -> bool:
+        """No: the files are here."""
+        return False
+
+    @property
     def options(self) -> Mapping[str, str]:
         """Nothing: local files need no credentials."""
         return {}
@@ -146,14 +178,19 @@ class LocalStorage:
         try:
             return self._resolve(path).open("rb")
         except FileNotFoundError:
-            raise _missing(path) from None
+            raise missing(path) from None
+
+    @contextmanager
+    def copies(self) -> Iterator[Copies]:
+        """A context in which data files are at hand: they are, as they are."""
+        yield _Originals(self)
 
     def size(self, path: str) -> int:
         """Bytes of a file; see Storage."""
         try:
             return self._resolve(path).stat().st_size
         except FileNotFoundError:
-            raise _missing(path) from None
+            raise missing(path) from None
 
     def exists(self, path: str) -> bool:
         """Whether there is a file of that path."""
@@ -207,7 +244,7 @@ class LocalStorage:
         try:
             _fsync(target)
         except FileNotFoundError:
-            raise _missing(path) from None
+            raise missing(path) from None
         _fsync(target.parent)
 
     def delete(self, path: str) -> None:
@@ -228,20 +265,29 @@ class LocalStorage:
         return f"LocalStorage({str(self._root)!r})"
 
     def _resolve(self, path: str) -> Path:
-        parts = path.split("/")
-        if not all(_PART.match(part) and part not in {".", ".."} for part in parts):
-            raise LakeError(f"{path!r} is not a path inside the lake")
-        target = self._root.joinpath(*parts)
+        target = self._root.joinpath(*path_parts(path))
         if not target.resolve().is_relative_to(self._root.resolve()):
             raise LakeError(f"{path!r} leads out of the lake by a symbolic link")
         return target
+
+
+class _Originals:
+    """The files of a local storage themselves."""
+
+    def __init__(self, storage: LocalStorage) -> None:
+        self._storage = storage
+        self.folder = storage.uri()
+
+    def local(self, paths: Sequence[str]) -> list[str]:
+        return [self._storage.uri(path) for path in paths]
 
 
 def open_storage(url: str | os.PathLike[str]) -> Storage:
     """The storage at a path or a `file://` URL.
 
     Raises:
-        ConfigurationError: another scheme, or a URL of another host.
+        ConfigurationError: another scheme, a URL of another host, or a setting that its scheme does not know.
+        MissingDependency: the scheme needs a package that is not installed.
     """
     text = os.fspath(url)
     parts = urlsplit(text)
@@ -251,12 +297,23 @@ def open_storage(url: str | os.PathLike[str]) -> Storage:
         if parts.netloc not in {"", "localhost"}:
             raise ConfigurationError(f"file://{parts.netloc} is another host's folder")
         return LocalStorage(unquote(parts.path))
-    raise ConfigurationError(
-        f"no storage for lakes at {parts.scheme}://", remedy="give a folder; s3:// comes with onepipe[s3]"
-    )
+    raise ConfigurationError(f"no storage for lakes at {parts.scheme}://", remedy="give a folder")
 
 
-def _missing(path: str) -> CorruptFile:
+def path_parts(path: str) -> list[str]:
+    """The names that a path below a storage's root is made of.
+
+    Raises:
+        LakeError: it is of another form than storages take.
+    """
+    parts = path.split("/")
+    if not all(_PART.match(part) and part not in {".", ".."} for part in parts):
+        raise LakeError(f"{path!r} is not a path inside the lake")
+    return parts
+
+
+def missing(path: str) -> CorruptFile:
+    """The error of a file that is not there."""
     return CorruptFile(f"{path} is missing", remedy="restore it from a copy of the lake")
 
 

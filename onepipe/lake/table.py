@@ -92,13 +92,9 @@ class Snapshot:
         """The progress of an application at this version, or None where it has none."""
         return self._handle.transaction_version(app_id)
 
-    def uri(self, file: LakeFile) -> str:
-        """Where a foreign reader finds a file."""
-        return self._storage.uri(f"{self._root}/{file.path}")
-
-    def uris(self) -> list[str]:
-        """Where a foreign reader finds the files, in their order."""
-        return [self.uri(file) for file in self.files]
+    def paths(self, files: Iterable[LakeFile] | None = None) -> list[str]:
+        """The paths of some files below the storage's root, in their order; of all of them where None."""
+        return [f"{self._root}/{file.path}" for file in (self.files if files is None else files)]
 
 
 class LakeTable:

@@ -61,7 +61,7 @@ def test_a_committed_file_is_in_the_snapshot_with_its_statistics(storage, table)
     assert snapshot.progress("log/0") == 4
     assert snapshot.progress("log/1") is None
     assert table.progress(["log/0", "log/1"]) == {"log/0": 4, "log/1": None}
-    assert pq.read_table(snapshot.uris()[0]).num_rows == 2
+    assert pq.read_table(storage.uri(snapshot.paths()[0])).num_rows == 2
     assert table.history(1)[0].note == {"by": "test"}
 
 
@@ -287,7 +287,8 @@ def test_two_processes_that_race_for_the_same_progress_never_both_win(tmp_path):
         racer.start()
     for racer in racers:
         racer.join()
-    snapshot = LakeTable.find(LocalStorage(root), "raw/T").snapshot()
+    storage = LocalStorage(root)
+    snapshot = LakeTable.find(storage, "raw/T").snapshot()
     assert snapshot.progress("log/0") == 40
-    offsets = sorted(min(pq.read_table(uri)["n"].to_pylist()) for uri in snapshot.uris())
+    offsets = sorted(min(pq.read_table(storage.uri(path))["n"].to_pylist()) for path in snapshot.paths())
     assert offsets == list(range(40))

@@ -114,7 +114,7 @@ def test_files_of_several_declarations_are_merged(world):
 
 def test_a_damaged_file_is_never_written_anew(world):
     world.grow(0, 2)
-    path = Path(world.table.snapshot().uris()[0])
+    path = Path(world.lake.storage.uri(world.table.snapshot().paths()[0]))
     data = bytearray(path.read_bytes())
     data[len(data) // 3] ^= 1
     path.write_bytes(data)
