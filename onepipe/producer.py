@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from onepipe.arguments import UserHeaders, message_headers, milliseconds, require_a, require_choice, require_seconds
-from onepipe.audit.digest import Digest, delete_digest, digest
-from onepipe.audit.epoch import WriterEpoch
-from onepipe.audit.evidence import EVIDENCE
-from onepipe.audit.header import AUDIT_HEADER, DELETE_HEADER, pack
-from onepipe.audit.tally import Settled, Tally
+from onepipe.audit.digest import delete_digest, digest
+from onepipe.audit.header import DELETE_HEADER
 from onepipe.dead_letters import dead_letter_topic, rejected_letter
 from onepipe.deletion import compile_deletion, deletion_fields
-from onepipe.errors import BufferFull, ClosedError, ConfigurationError, DeliveryError, InvalidRecord
-from onepipe.observe.events import EpochClosed, EpochOpened, Event
+from onepipe.errors import ConfigurationError, DeliveryError, InvalidRecord
 from onepipe.observe.rejections import Rejections
-from onepipe.receipt import Receipt
 from onepipe.route import Route
-from onepipe.transport import Headers, Outcome, Outgoing
+from onepipe.sender import Sender
+from onepipe.witness import moment
 
 if TYPE_CHECKING:
+    from onepipe.observe.events import Event
+    from onepipe.receipt import Receipt
     from onepipe.topic import Topic
     from onepipe.topics import Topics
-    from onepipe.transport import Transport, Writer
+    from onepipe.transport import Headers, Transport
 
-_LOG = logging.getLogger(__name__)
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _FRAME_BYTES: Final = 5
-_MANIFEST_ENTRIES: Final = 4096
-_BLOCK_SECONDS: Final = 0.05
-_DUE_MASK: Final = 0xFF
 _NO_HEADERS: Final = ()
 _TIMESTAMP: Final = "timestamp"
 
@@ -100,31 +93,37 @@ class Producer:
         require_seconds("max_block", max_block)
         require_seconds("tally_every", tally_every)
         self._topics = topics
-        self._transport = transport
-        self._application = application
-        self._audit = audit
         self._on_invalid = on_invalid
-        self._max_block = max_block
         self._tally_every = tally_every
         self._clock = clock
         self._observer = observer
-        self._check_open = check_open
         self._on_close = on_close
-        self._closed = False
+        self._new_sender = partial(
+            Sender,
+            topics,
+            transport,
+            audit=audit,
+            application=application,
+            max_block=max_block,
+            tally_every=tally_every,
+            clock=clock,
+            tell=self._tell,
+            check_open=check_open,
+        )
         self._begin()
         _PRODUCERS.add(self)
 
     def _begin(self) -> None:
         """Start with nothing published: a new epoch, new locks, no writer yet."""
-        self._epoch = WriterEpoch(tally_every=self._tally_every)
-        self._writer: Writer | None = None
-        self._open_writer: Writer | None = None  # the same, until records are refused as the producer closes
+        self._sender = self._new_sender()
         self._routes: dict[Any, Route] = {}
-        self._undelivered: dict[int, Receipt] = {}
-        self._order = threading.RLock()
-        self._receipts = threading.Lock()
+        self._compiling = threading.Lock()
         self._rejections = Rejections(self._tell, self._tally_every)
-        self._opened = 0.0
+
+    def _begin_again(self) -> None:
+        """Begin in a forked child."""
+        self._sender.abandon()
+        self._begin()
 
     def publish(
         self,
@@ -169,7 +168,7 @@ class Producer:
         key = route.key(record) if route.key is not None else None
         partition = route.partition(record, key)
         digest_ = digest(route.seed, value[_FRAME_BYTES:])
-        return self._send(route, partition, key, value, headers, timestamp, digest_)
+        return self._sender.send(route.tallies[partition], key, value, headers, timestamp, digest_)
 
     def publish_many(self, records: Iterable[Any], *, topic: type | Topic | str | None = None) -> list[Receipt]:
         """Publish records in order; a receipt for each. Stops at the first that raises, as `publish` would.
@@ -218,7 +217,8 @@ class Producer:
         key, header = compile_deletion(declared)(given, route.opened.schema_id)
         partition = route.partition(given, key)
         headers = ((DELETE_HEADER, header),)
-        return self._send(route, partition, key, None, headers, timestamp, delete_digest(key, header))
+        tally = route.tallies[partition]
+        return self._sender.send(tally, key, None, headers, timestamp, delete_digest(key, header))
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until every record published so far has its outcome.
@@ -232,14 +232,7 @@ class Producer:
         """
         require_seconds("timeout", timeout, optional=True)
         self._rejections.tell()
-        writer = self._writer
-        if writer is None or self._closed:
-            return
-        if not writer.flush(timeout):
-            raise DeliveryError(f"records are without outcome after {timeout} s", indeterminate=True)
-        if self._audit and self._epoch.due and self._publish_tallies():
-            writer.flush(timeout)
-        self._raise_undelivered()
+        self._sender.flush(timeout)
 
     def close(self, timeout: float | None = None) -> None:
         """Flush, publish the last tallies, close the epoch, and let go of every resource. May be called again.
@@ -251,29 +244,13 @@ class Producer:
             DeliveryError: as `flush`.
         """
         require_seconds("timeout", timeout, optional=True)
-        with self._order:
-            if self._closed:
-                return
-            self._closed = True
-            self._open_writer = None
+        if not self._sender.refuse():
+            return
         _PRODUCERS.discard(self)
         if self._on_close is not None:
             self._on_close(self)
         self._rejections.tell()
-        if self._writer is None:
-            return
-        try:
-            complete = self._writer.flush(timeout)
-            if self._audit:
-                self._publish_tallies()
-                if complete:
-                    self._say(self._epoch.closing())
-                self._writer.flush(timeout)
-        finally:
-            self._writer.close()
-        if self._audit:
-            self._tell_closed(complete=complete)
-        self._raise_undelivered()
+        self._sender.close(timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -295,180 +272,27 @@ class Producer:
 
     def _route(self, record: Any, topic: type | Topic | str | None) -> Route:
         """Find, or compile, the route of a value that is published for the first time."""
-        self._require_open()
+        self._sender.require_open()
         what = self._topics.of_value(record, topic)
-        with self._order:
+        with self._compiling:
             route = self._routes.get(what)
             if route is None:
                 opened = self._topics.open(what)
-                tallies = self._epoch.tallies(opened.description, named=opened.topic.audit == "named")
+                tallies = self._sender.tallies(opened.description, named=opened.topic.audit == "named")
                 route = self._routes[what] = Route.compile(opened, tallies)
             if topic is not None:
                 self._routes[type(record), topic] = route
             return route
 
-    def _require_open(self) -> None:
-        self._check_open()
-        if self._closed:
-            raise ClosedError("the producer is closed", remedy="make another: pipe.producer()")
-
-    def _send(
-        self,
-        route: Route,
-        partition: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-        timestamp: int | None,
-        digest_: Digest,
-    ) -> Receipt:
-        tally = route.tallies[partition]
-        if timestamp is None:
-            timestamp = self._clock()
-        receipt = Receipt(self, self._receipts, tally.topic, partition, timestamp)
-        with self._order:
-            writer = self._open_writer or self._open()
-            sequence = tally.next_sequence
-            if self._audit:
-                headers = ((AUDIT_HEADER, pack(self._epoch.id, sequence, digest_[0])), *headers)
-
-            def settle(outcome: Outcome) -> None:
-                self._settle(receipt, tally, sequence, digest_, key, outcome)
-
-            try:
-                self._append(writer, Outgoing(tally.topic, partition, key, value, headers, timestamp), settle)
-                tally.next_sequence = sequence + 1
-            except Exception:
-                raise  # nothing was taken
-            except BaseException:  # an interrupt: it may have been taken, so its number is not used again
-                tally.next_sequence = sequence + 1
-                settle(Outcome(None, None, DeliveryError("publishing was interrupted", indeterminate=True)))
-                raise
-        if self._audit:
-            if tally.manifest_length >= _MANIFEST_ENTRIES:
-                self._publish_tally(tally)
-            if not sequence & _DUE_MASK and self._epoch.due:
-                self._publish_tallies()
-        return receipt
-
-    def _settle(
-        self, receipt: Receipt, tally: Tally, sequence: int, digest_: Digest, key: bytes | None, outcome: Outcome
-    ) -> None:
-        if receipt._outcome is not None:  # noqa: SLF001 - a part of its producer; it was settled as interrupted before
-            return
-        offset, timestamp, error = outcome
-        if error is not None:
-            self._undelivered[id(receipt)] = receipt
-        if self._audit:
-            indeterminate = isinstance(error, DeliveryError) and error.indeterminate
-            stamped = receipt.timestamp if timestamp is None else timestamp
-            self._epoch.settle(tally, sequence, Settled(offset, stamped, digest_, key or b"", indeterminate))
-        receipt._settle(outcome)  # noqa: SLF001 - a receipt is a part of its producer
-
-    def _append(self, writer: Writer, message: Outgoing, settle: Callable[[Outcome], None]) -> None:
-        """Append, waiting for room for up to `max_block` seconds."""
-        try:
-            writer.append(message, settle)
-            return
-        except BufferFull:
-            deadline = time.monotonic() + self._max_block
-        while True:
-            writer.poll(_BLOCK_SECONDS)
-            try:
-                writer.append(message, settle)
-                return
-            except BufferFull:
-                if time.monotonic() >= deadline:
-                    raise
-
-    def _open(self) -> Writer:
-        """Open the writer, and the epoch: durably, before the first record."""
-        self._require_open()
-        milliseconds(self._clock())
-        writer = self._writer = self._writer or self._transport.writer()
-        if self._audit:
-            self._say(self._epoch.opening(self._application))
-            writer.flush()
-            self._opened = time.monotonic()
-            self._tell(EpochOpened(epoch=self._epoch.id.hex(), application=self._application))
-        self._open_writer = writer
-        return writer
-
-    def _publish_tally(self, tally: Tally) -> None:
-        with self._order:
-            evidence = self._epoch.next_tally(tally)
-            if evidence is not None:
-                self._say(evidence)
-
-    def _publish_tallies(self) -> bool:
-        """Publish the tallies that have news; whether there were any."""
-        with self._order:
-            tallies = self._epoch.next_tallies()
-            for evidence in tallies:
-                self._say(evidence)
-        return bool(tallies)
-
-    def _say(self, evidence: Mapping[str, Any]) -> None:
-        """Publish a record of evidence; called between opening and closing the writer."""
-        route = self._evidence_route()
-        now = self._clock()
-        value = route.encode({"at": _moment(now), **evidence})
-        partition = self._epoch.id[0] % len(route.tallies)
-        writer = cast("Writer", self._writer)
-        self._append(writer, Outgoing(EVIDENCE.name, partition, self._epoch.id, value, (), now), _note_evidence)
-
-    def _evidence_route(self) -> Route:
-        """The route of evidence, which is still open while the producer closes."""
-        route = self._routes.get(EVIDENCE)
-        if route is None:
-            opened = self._topics.open(EVIDENCE)
-            tallies = self._epoch.tallies(opened.description, named=False)
-            route = self._routes[EVIDENCE] = Route.compile(opened, tallies)
-        return route
-
     def _reject(self, route: Route, record: Any, invalid: InvalidRecord) -> Receipt:
-        letter = rejected_letter(route.opened.schema_id, record, invalid.faults, _moment(self._clock()))
+        letter = rejected_letter(route.opened.schema_id, record, invalid.faults, moment(self._clock()))
         receipt = self.publish(letter, topic=dead_letter_topic(route.opened.topic.name))
         receipt.rejected = invalid.faults
         return receipt
 
-    def _tell_closed(self, *, complete: bool) -> None:
-        acknowledged, failed, indeterminate = self._epoch.outcomes()
-        self._tell(
-            EpochClosed(
-                epoch=self._epoch.id.hex(),
-                acknowledged=acknowledged,
-                failed=failed,
-                indeterminate=indeterminate,
-                complete=complete,
-                seconds=time.monotonic() - self._opened,
-            )
-        )
-
     def _tell(self, event: Event) -> None:
         if self._observer is not None:
             self._observer(event)
-
-    def _serve(self, timeout: float) -> None:
-        if self._writer is not None:
-            self._writer.poll(timeout)
-
-    def _observed(self, receipt: Receipt) -> None:
-        self._undelivered.pop(id(receipt), None)
-
-    def _raise_undelivered(self) -> None:
-        failed = list(self._undelivered.values())
-        self._undelivered.clear()
-        if not failed:
-            return
-        first = failed[0]
-        raise DeliveryError(
-            f"{len(failed)} records were not delivered, the first because: {first.error}",
-            topic=first.topic,
-            partition=first.partition,
-            indeterminate=any(isinstance(r.error, DeliveryError) and r.error.indeterminate for r in failed),
-            remedy="their receipts tell each one's reason; publish them again",
-        ) from first.error
 
 
 def _checked(route: Route, headers: UserHeaders, timestamp: int | dt.datetime | None) -> tuple[Headers, int | None]:
@@ -480,22 +304,13 @@ def _checked(route: Route, headers: UserHeaders, timestamp: int | dt.datetime | 
         raise
 
 
-def _moment(timestamp: int) -> dt.datetime:
-    return _EPOCH + dt.timedelta(milliseconds=timestamp)
-
-
-def _note_evidence(outcome: Outcome) -> None:
-    if outcome.error is not None:
-        _LOG.warning("evidence of published records was not delivered, the next tally covers it: %s", outcome.error)
-
-
 _PRODUCERS: Final[weakref.WeakSet[Producer]] = weakref.WeakSet()
 
 
 def _begin_in_child() -> None:
     """After a fork: no epoch, socket or lock of the parent's is used by the child."""
     for producer in list(_PRODUCERS):
-        producer._begin()  # noqa: SLF001 - the module's own class
+        producer._begin_again()  # noqa: SLF001 - the module's own class
 
 
 if hasattr(os, "register_at_fork"):

@@ -18,11 +18,11 @@ _AWAIT_SECONDS: Final = 0.001
 
 
 class _Owner(Protocol):
-    """What a receipt needs of its producer."""
+    """What a receipt needs of its sender."""
 
-    def _serve(self, timeout: float) -> None: ...
+    def serve(self, timeout: float) -> None: ...
 
-    def _observed(self, receipt: Receipt) -> None: ...
+    def observed(self, receipt: Receipt) -> None: ...
 
 
 class Receipt:
@@ -100,8 +100,8 @@ class Receipt:
                     indeterminate=True,
                     remedy="wait longer, or publish it again: equal records are merged",
                 )
-            self._owner._serve(min(left, _POLL_SECONDS))  # noqa: SLF001 - a receipt is a part of its producer
-        self._owner._observed(self)  # noqa: SLF001 - a receipt is a part of its producer
+            self._owner.serve(min(left, _POLL_SECONDS))
+        self._owner.observed(self)
         if self._outcome.error is not None:
             raise self._outcome.error
         return self
@@ -129,7 +129,7 @@ class Receipt:
         import asyncio
 
         while self._outcome is None:
-            self._owner._serve(0.0)  # noqa: SLF001 - a receipt is a part of its producer
+            self._owner.serve(0.0)
             yield from asyncio.sleep(_AWAIT_SECONDS).__await__()
         return self.result(0.0)
 

@@ -14,7 +14,7 @@ from onepipe.transport import TopicDescription
 
 
 class WriterEpoch:
-    """The tallies of one epoch. `settle` may be called from any thread; the rest by one thread at a time.
+    """The tallies of one epoch. `settle` and `tallies` may be called from any thread; the rest by one at a time.
 
     Attributes:
         id: 16 random bytes.
@@ -39,14 +39,14 @@ class WriterEpoch:
 
     def tallies(self, description: TopicDescription, *, named: bool) -> list[Tally]:
         """The tallies of a topic, one a partition; the same ones at each call."""
-        tallies = self._tallies.get(description.name)
-        if tallies is None:
-            tallies = [
-                Tally(description.name, description.log, partition, named=named)
-                for partition in range(description.partitions)
-            ]
-            self._tallies[description.name] = tallies
-        return tallies
+        with self._lock:
+            tallies = self._tallies.get(description.name)
+            if tallies is None:
+                tallies = self._tallies[description.name] = [
+                    Tally(description.name, description.log, partition, named=named)
+                    for partition in range(description.partitions)
+                ]
+            return tallies
 
     def settle(self, tally: Tally, sequence: int, settled: Settled) -> None:
         """Note what became of a record."""
@@ -76,7 +76,8 @@ class WriterEpoch:
     def next_tallies(self) -> list[dict[str, Any]]:
         """The evidence of every tally that has news; the next ones are due after the interval."""
         self._due = time.monotonic() + self._tally_every
-        tallies = [tally for by_partition in self._tallies.values() for tally in by_partition]
+        with self._lock:
+            tallies = [tally for by_partition in self._tallies.values() for tally in by_partition]
         return [evidence for tally in tallies if (evidence := self.next_tally(tally)) is not None]
 
     def _evidence(self, fields: Mapping[str, Any]) -> dict[str, Any]:

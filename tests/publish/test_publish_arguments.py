@@ -297,7 +297,7 @@ def test_flush_publishes_and_delivers_the_tallies_that_are_due(tmp_path):
 def test_an_interrupt_amid_publishing_leaves_no_number_used_twice(pipe, monkeypatch):
     producer = pipe.producer()
     producer.publish(parcel())
-    append, calls = producer._writer.append, []
+    append, calls = producer._sender._writer.append, []
 
     def interrupted(message, on_outcome):
         calls.append(message)
@@ -305,7 +305,7 @@ def test_an_interrupt_amid_publishing_leaves_no_number_used_twice(pipe, monkeypa
         if len(calls) <= 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(producer._writer, "append", interrupted)
+    monkeypatch.setattr(producer._sender._writer, "append", interrupted)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             producer.publish(parcel())
