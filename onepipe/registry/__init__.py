@@ -12,7 +12,7 @@ from onepipe.schema.compatibility import Level
 
 __all__ = ["Level", "Registered", "Registry", "Review", "open_registry"]
 
-_SCHEMES: Final = ("memory", "sqlite", "postgresql")
+_SCHEMES: Final = ("memory", "sqlite", "postgresql", "http", "https")
 
 
 def open_registry(url: str) -> Registry:
@@ -20,18 +20,25 @@ def open_registry(url: str) -> Registry:
 
     Args:
         url: where it is kept: `memory://` (a new one each time, gone with it), `memory://name` (one by that name in
-            this process), `sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user@host/database`.
+            this process), `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://user@host/database`, or
+            `http://host` or `https://host` of a registry that speaks Confluent's protocol, with the settings of
+            `onepipe.registry.rest.Address.parse`.
 
     Raises:
         ConfigurationError: not such a URL.
         MissingDependency: SQLAlchemy, or the database's driver, is not installed.
-        RegistryUnavailable: the database cannot be reached.
+        RegistryUnavailable: the database cannot be reached. A registry over HTTP is first asked when it is used.
     """
     scheme = url.partition("://")[0].partition("+")[0]
     if scheme not in _SCHEMES or "://" not in url:
         raise ConfigurationError(f"no registry is opened by {scheme}://{nearest(scheme, _SCHEMES)}")
     if scheme == "memory":
         return StoredRegistry(MemoryStore(url.partition("://")[2]))
+    if scheme in ("http", "https"):
+        from onepipe.registry.http import HTTPStore
+        from onepipe.registry.rest import Address, Rest
+
+        return StoredRegistry(HTTPStore(Rest(Address.parse(url))))
     try:
         from onepipe.registry.sql import SQLStore
     except ModuleNotFoundError as error:

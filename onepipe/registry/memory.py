@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
 from typing_extensions import override
 
 from onepipe.errors import ClosedError
-from onepipe.registry.port import Store, StoredVersion
+from onepipe.registry.port import Store, StoredVersion, schema_guid
 
 
 class MemoryRows:
@@ -43,6 +44,12 @@ class MemoryStore(Store):
         with self._rows.lock:
             self._require_open()
             return self._rows.texts.get(schema_id)
+
+    @override
+    def text_of_guid(self, guid: UUID) -> str | None:
+        with self._rows.lock:
+            self._require_open()
+            return next((text for text in self._rows.texts.values() if schema_guid(text) == guid), None)
 
     @override
     def versions(self, subject: str) -> Sequence[StoredVersion]:

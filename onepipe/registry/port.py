@@ -8,7 +8,9 @@ topic `Orders` is subject `Orders-value` (Confluent's TopicNameStrategy), and ca
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from hashlib import md5
 from typing import Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
+from uuid import UUID
 
 import attrs
 
@@ -29,6 +31,11 @@ _SUFFIX = "-value"
 def value_subject(topic: str) -> str:
     """The subject of a topic's values, by Confluent's TopicNameStrategy."""
     return f"{topic}{_SUFFIX}"
+
+
+def schema_guid(text: str) -> UUID:
+    """The GUID of a schema that refers to no other and has no metadata, as Confluent has it: the MD5 of its text."""
+    return UUID(bytes=md5(text.encode(), usedforsecurity=False).digest())
 
 
 def topic_of_subject(subject: str) -> str | None:
@@ -85,13 +92,33 @@ class Review:
 
 
 class SchemaSource(Protocol):
-    """Where schemas are found by id: all that reading messages needs of a registry."""
+    """Where schemas are found by what messages say of them: all that reading needs of a registry."""
 
     def schema(self, schema_id: int) -> Schema:
         """The schema of an id.
 
         Raises:
             NotRegistered: no schema has the id.
+            SchemaError: what is registered under it is not valid Avro.
+        """
+
+    def schema_by_guid(self, guid: UUID) -> Schema:
+        """The schema of a GUID, as Confluent's header-borne framing names it.
+
+        Raises:
+            NotRegistered: no schema has the GUID.
+            SchemaError: what is registered under it is not valid Avro.
+        """
+
+    def schema_by_fingerprint(self, fingerprint: int, subjects: Collection[str]) -> Schema:
+        """The newest schema of some subjects with a fingerprint, as Avro's single-object encoding names it.
+
+        Args:
+            fingerprint: CRC-64-AVRO of the schema's canonical form, unsigned.
+            subjects: names of the subjects whose versions are looked through; one that is not registered has none.
+
+        Raises:
+            NotRegistered: none has it.
         """
 
 
@@ -141,6 +168,20 @@ class Registry(Protocol):
 
         Raises:
             NotRegistered: no schema has the id.
+        """
+
+    def schema_by_guid(self, guid: UUID) -> Schema:
+        """The schema of a GUID: `schema_guid` of its text, or as the registry's make has it.
+
+        Raises:
+            NotRegistered: no schema has the GUID.
+        """
+
+    def schema_by_fingerprint(self, fingerprint: int, subjects: Collection[str]) -> Schema:
+        """The newest schema of some subjects with a fingerprint; see `SchemaSource`.
+
+        Raises:
+            NotRegistered: none has it.
         """
 
     def lookup(self, subject: str, schema: Schema) -> Registered:
@@ -219,6 +260,9 @@ class Store(Protocol):
 
     def text(self, schema_id: int) -> str | None:
         """The text of a schema; None where no schema has the id."""
+
+    def text_of_guid(self, guid: UUID) -> str | None:
+        """The text of the schema of a GUID; None where none has it."""
 
     def versions(self, subject: str) -> Sequence[StoredVersion]:
         """The versions of a subject, oldest first; empty where there is no such subject."""

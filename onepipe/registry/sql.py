@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Final, TypeVar, cast
+from uuid import UUID
 
 import sqlalchemy as sa
 from typing_extensions import override
 
 from onepipe.errors import ClosedError, RegistryError, RegistryUnavailable
 from onepipe.registry.engine import BUSY_TIMEOUT, WRITES, open_engine
-from onepipe.registry.port import Store, StoredVersion
+from onepipe.registry.port import Store, StoredVersion, schema_guid
 
 _T = TypeVar("_T")
 
@@ -130,6 +131,12 @@ class SQLStore(Store):
     def text(self, schema_id: int) -> str | None:
         with self._reading() as connection:
             return connection.execute(sa.select(_schemas.c.text).where(_schemas.c.id == schema_id)).scalar()
+
+    @override
+    def text_of_guid(self, guid: UUID) -> str | None:
+        with self._reading() as connection:
+            texts = connection.execute(sa.select(_schemas.c.text)).scalars()
+            return next((text for text in texts if schema_guid(text) == guid), None)
 
     @override
     def versions(self, subject: str) -> Sequence[StoredVersion]:

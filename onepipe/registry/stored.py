@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Final, Self
+from uuid import UUID
 
 import attrs
 from typing_extensions import override
@@ -50,6 +51,8 @@ class StoredRegistry(Registry):
     def __init__(self, store: Store, *, cached_schemas: int = CACHED_SCHEMAS) -> None:
         self._store = store
         self._schemas = lru_cache(cached_schemas)(self._load)
+        self._guids = lru_cache(cached_schemas)(self._load_guid)
+        self._fingerprints: dict[int, Schema] = {}
         self._topics = lru_cache(cached_schemas)(self._declared)
 
     @override
@@ -108,6 +111,28 @@ class StoredRegistry(Registry):
         if text is None:
             raise NotRegistered(f"no schema has the id {schema_id}", remedy="is it the registry the writer used?")
         return Schema.parse(text)
+
+    @override
+    def schema_by_guid(self, guid: UUID) -> Schema:
+        return self._guids(guid)
+
+    def _load_guid(self, guid: UUID) -> Schema:
+        text = self._store.text_of_guid(guid)
+        if text is None:
+            raise NotRegistered(f"no schema has the GUID {guid}", remedy="is it the registry the writer used?")
+        return Schema.parse(text)
+
+    @override
+    def schema_by_fingerprint(self, fingerprint: int, subjects: Collection[str]) -> Schema:
+        if fingerprint not in self._fingerprints:
+            for subject in subjects:
+                for stored in self._store.versions(subject):
+                    schema = self.schema(stored.schema_id)
+                    self._fingerprints[schema.fingerprint] = schema
+        if fingerprint not in self._fingerprints:
+            message = f"no version of {', '.join(subjects)} has the fingerprint {fingerprint:016x}"
+            raise NotRegistered(message, remedy="register the schema the writer used")
+        return self._fingerprints[fingerprint]
 
     @override
     def lookup(self, subject: str, schema: Schema) -> Registered:
@@ -180,6 +205,8 @@ class StoredRegistry(Registry):
     @override
     def close(self) -> None:
         self._schemas.cache_clear()
+        self._guids.cache_clear()
+        self._fingerprints.clear()
         self._topics.cache_clear()
         self._store.close()
 

@@ -6,13 +6,14 @@
             with open_registry("…") as registry:
                 yield registry      # empty, a new one for each test
 
-Scenarios are numbered in the tests' docstrings, R1 to R27.
+Scenarios are numbered in the tests' docstrings, R1 to R29.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -26,7 +27,7 @@ from onepipe.errors import (
     SchemaError,
 )
 from onepipe.merge import first, latest
-from onepipe.registry.port import Registry
+from onepipe.registry.port import Registry, schema_guid
 from onepipe.schema.compatibility import Kind, Level
 from onepipe.schema.model import Schema
 from onepipe.topic import Topic
@@ -286,3 +287,22 @@ class RegistryContract:
             registry.topics()
         with pytest.raises(ClosedError):
             registry.register(widgets())
+
+    def test_r28_a_schema_is_found_by_its_guid(self, registry: Registry) -> None:
+        """R28: the GUID is the MD5 of the text; an unknown one is refused, with the GUID in the message."""
+        for topic in (widgets(), widgets(PRICE)):
+            registry.register(topic)
+        assert registry.schema_by_guid(schema_guid(widgets().schema.text)) == widgets().schema
+        with pytest.raises(NotRegistered, match="00000000-0000-0000-0000-000000000007"):
+            registry.schema_by_guid(UUID(int=7))
+
+    def test_r29_a_schema_is_found_by_its_fingerprint(self, registry: Registry) -> None:
+        """R29: it is looked for among the versions of the subjects that are named, of which some may not exist."""
+        registry.register_schema("elsewhere", record({"name": "a", "type": "int"}))
+        for topic in (widgets(), widgets(PRICE)):
+            registry.register(topic)
+        subjects = ("nothing", "Widgets-value")
+        assert registry.schema_by_fingerprint(widgets().schema.fingerprint, subjects) == widgets().schema
+        for fingerprint in (7, record({"name": "a", "type": "int"}).fingerprint):
+            with pytest.raises(NotRegistered, match=f"{fingerprint:016x}"):
+                registry.schema_by_fingerprint(fingerprint, subjects)
