@@ -126,6 +126,24 @@ def require_callable(name: str, value: object) -> None:
         raise ConfigurationError(f"{name} is a function, not {_kind(value)}")
 
 
+def require_moment(name: str, moment: object, words: str = "an aware datetime") -> int:
+    """Require an aware moment; it in milliseconds since 1970-01-01T00:00Z, rounded up.
+
+    Args:
+        name: name of the argument, for the error.
+        moment: what was given.
+        words: what may be given, for the error.
+
+    Raises:
+        ConfigurationError: no datetime, or one without timezone.
+    """
+    if not isinstance(moment, dt.datetime):
+        raise ConfigurationError(f"{name} is {words}")
+    if moment.utcoffset() is None:
+        raise ConfigurationError(f"{name} needs a timezone", remedy=_AWARE)
+    return -((_EPOCH - moment) // _MILLISECOND)
+
+
 def milliseconds(timestamp: object) -> int:
     """A message's timestamp in whole milliseconds since 1970-01-01T00:00Z; what a datetime has beyond is cut off.
 

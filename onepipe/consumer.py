@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, Literal, Self, TypeVar, cast
 
 import attrs
 
-from onepipe.arguments import require_a, require_choice, require_count, require_name, require_seconds
+from onepipe.arguments import require_a, require_choice, require_count, require_moment, require_name, require_seconds
 from onepipe.decoder import MessageDecoder
 from onepipe.errors import ClosedError, ConfigurationError, OnepipeError
-from onepipe.transport import GroupReader, Headers, Message, Reader, Start, TopicPartition
+from onepipe.intake import Intake
+from onepipe.transport import Headers, Message, Start, TopicPartition
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,10 +23,11 @@ if TYPE_CHECKING:
     from onepipe.transport import Transport
 
 T = TypeVar("T")
+B = TypeVar("B")
 
 _POLL_SECONDS: Final = 0.1
-_POLL_MESSAGES: Final = 500
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_STARTS: Final = "Start.EARLIEST, Start.LATEST, or an aware datetime"
 
 Until = Literal["stopped", "end"]
 OnUndecodable = Literal["raise", "yield"]
@@ -125,36 +125,17 @@ class Consumer(Generic[T]):
         self._registry = registry
         self._until = until
         self._on_undecodable = on_undecodable
-        self._auto_commit = auto_commit and group is not None
-        self._commit_every = commit_every
-        self._commit_due = time.monotonic() + commit_every
         self._stopped = threading.Event()
         self._closed = False
-        self._buffer: deque[Message] = deque()
-        self._pending: list[Message] = []
-        self._handled: dict[TopicPartition, int] = {}
-        self._paused: set[TopicPartition] = set()
         self._decoders = {name: _decoder(registry, entry, resolve=resolve) for name, entry in self._topics.items()}
-        self._start = start if isinstance(start, Start) else _milliseconds("start", start)
-        self._reader = self._open(transport, group)
-
-    def _open(self, transport: Transport, group: str | None) -> Reader:
-        start = self._start
-        if group is not None:
-            begin = start if isinstance(start, Start) else Start.EARLIEST
-            return transport.group_reader(list(self._topics), group, start=begin, listener=_Rebalance(self))
-        partitions = [
-            TopicPartition(name, number)
-            for name, entry in self._topics.items()
-            for number in range(entry.description.partitions)
-        ]
-        reader = transport.reader(partitions)
-        for partition in partitions:
-            if not isinstance(start, Start):
-                reader.seek_time(partition, start)
-            elif start is Start.LATEST:
-                reader.seek(partition, reader.bounds(partition).end)
-        return reader
+        self._intake = Intake(
+            opened,
+            transport,
+            group=group,
+            start=start if isinstance(start, Start) else require_moment("start", start, _STARTS),
+            auto_commit=auto_commit,
+            commit_every=commit_every,
+        )
 
     def __iter__(self) -> Iterator[Received[T]]:
         """Yield records until `stop`, or to the end where the consumer was made so.
@@ -176,14 +157,7 @@ class Consumer(Generic[T]):
             DecodeError: a message cannot be decoded; what came before it was yielded, and the consumer stays before it.
         """
         _require_batch("size", size, timeout)
-        while not self._stopped.is_set():
-            batch = self._poll(size, timeout)
-            if batch:
-                yield batch
-            elif self._until == "end" and self._caught_up():
-                break
-        self._note_handled()
-        self._commit_handled()
+        return self._read(size, timeout, self._records)
 
     def arrow_batches(self, size: int = 10_000, timeout: float = 1.0) -> Iterator[pa.RecordBatch]:
         """Yield Arrow batches of one to `size` records, in the form of the named class or topic; deletes are left out.
@@ -199,20 +173,15 @@ class Consumer(Generic[T]):
             raise ConfigurationError("Arrow batches are of one topic", remedy="make a consumer for each")
         (entry,) = self._topics.values()
         decoder = ArrowDecoder(self._registry, entry.topic.schema)
-        while not self._stopped.is_set():
-            messages = self._take(size, timeout)
-            if messages:
-                try:
-                    batch = decoder.decode(messages)
-                except OnepipeError:
-                    self._buffer.extendleft(reversed(messages))
-                    raise
-                self._pending = messages
-                yield batch
-            elif self._until == "end" and self._caught_up():
-                break
-        self._note_handled()
-        self._commit_handled()
+
+        def decode(messages: Sequence[Message]) -> pa.RecordBatch:
+            try:
+                return decoder.decode(messages)
+            except BaseException:
+                self._intake.give_back(len(messages))
+                raise
+
+        return self._read(size, timeout, decode)
 
     def poll(self, max_records: int = 500, timeout: float = 0.0) -> list[Received[T]]:
         """Return up to `max_records` records that come within `timeout` seconds.
@@ -223,27 +192,11 @@ class Consumer(Generic[T]):
             DecodeError: the next message cannot be decoded; the consumer stays before it.
         """
         _require_batch("max_records", max_records, timeout)
-        return self._poll(max_records, timeout)
-
-    def _poll(self, max_records: int, timeout: float) -> list[Received[T]]:
-        messages = self._take(max_records, timeout)
-        received: list[Received[T]] = []
-        for number, message in enumerate(messages):
-            try:
-                received.append(self._decode(message))
-            except OnepipeError:
-                self._buffer.extendleft(reversed(messages[number:]))
-                if not received:
-                    raise
-                break
-        self._pending = messages[: len(received)]
-        return received
+        return self._records(self._take(max_records, timeout))
 
     def skip(self) -> None:
         """Leave out the message that could not be decoded: the next one the consumer would return."""
-        if self._buffer:
-            message = self._buffer.popleft()
-            self._handled[TopicPartition(message.topic, message.partition)] = message.offset + 1
+        self._intake.skip()
 
     def stop(self) -> None:
         """End the iteration after the record at hand. May be called from another thread or a signal handler."""
@@ -257,11 +210,7 @@ class Consumer(Generic[T]):
             CommitRefused: a partition belongs to another consumer by now.
         """
         self._require_open()
-        if not isinstance(self._reader, GroupReader):
-            raise ConfigurationError("offsets are committed for a group", remedy="pipe.consumer(…, group=…)")
-        self._note_handled()
-        self._reader.commit(self._handled)
-        self._handled = {}
+        self._intake.commit()
 
     def seek(self, partition: int, offset: int, *, topic: str | None = None) -> None:
         """Go to an offset of a partition; the next record is the first at or after it.
@@ -272,50 +221,31 @@ class Consumer(Generic[T]):
             topic: name of the topic; may be left out where the consumer reads one.
         """
         require_a(int, "offset", offset, "a whole number")
-        place = self._place(partition, topic)
-        self._forget(frozenset([place]))
-        self._reader.seek(place, offset)
+        self._intake.seek(self._place(partition, topic), offset)
 
     def seek_time(self, moment: dt.datetime) -> None:
         """Go, in every partition at hand, to the first record written at or after a moment (aware), else to the end."""
         self._require_open()
-        timestamp = _milliseconds("moment", moment)
-        places = self._reader.assignment()
-        self._forget(places)
-        for place in places:
-            self._reader.seek_time(place, timestamp)
+        self._intake.seek_time(require_moment("moment", moment))
 
     def pause(self, partition: int, *, topic: str | None = None) -> None:
         """Return no more records of a partition until `resume`, keeping its position."""
-        place = self._place(partition, topic)
-        self._paused.add(place)
-        self._reader.pause(place)
-        for message in [m for m in self._buffer if (m.topic, m.partition) == place][:1]:
-            self._reader.seek(place, message.offset)
-        self._forget(frozenset([place]))
+        self._intake.pause(self._place(partition, topic))
 
     def resume(self, partition: int, *, topic: str | None = None) -> None:
         """Return records of a paused partition again."""
-        place = self._place(partition, topic)
-        self._paused.discard(place)
-        self._reader.resume(place)
+        self._intake.resume(self._place(partition, topic))
 
     def lag(self) -> dict[TopicPartition, int]:
         """By partition at hand, how many offsets lie between the next record and the end of the log."""
         self._require_open()
-        return {
-            place: max(0, self._reader.bounds(place).end - self._position(place)) for place in self._reader.assignment()
-        }
+        return self._intake.lag()
 
     def close(self) -> None:
         """Commit what was handled, where that is automatic, and leave. May be called again."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            self._commit_handled()
-        finally:
-            self._reader.close()
+        if not self._closed:
+            self._closed = True
+            self._intake.close()
 
     def __enter__(self) -> Self:
         return self
@@ -338,14 +268,36 @@ class Consumer(Generic[T]):
             (topic,) = self._topics
         return TopicPartition(topic, partition)
 
-    def _take(self, max_records: int, timeout: float) -> list[Message]:
+    def _read(self, size: int, timeout: float, decode: Callable[[Sequence[Message]], B]) -> Iterator[B]:
+        """Yield what `decode` makes of up to `size` messages at a time, until `stop` or the wanted end."""
+        while not self._stopped.is_set():
+            messages = self._take(size, timeout)
+            if messages:
+                yield decode(messages)
+            elif self._until == "end" and self._intake.caught_up():
+                break
+        self._intake.finish()
+
+    def _take(self, most: int, timeout: float) -> Sequence[Message]:
         self._require_open()
-        self._note_handled()
-        if self._auto_commit and time.monotonic() >= self._commit_due:
-            self._commit_handled()
-        if not self._buffer:
-            self._buffer.extend(self._reader.poll(max(max_records, _POLL_MESSAGES), timeout))
-        return [self._buffer.popleft() for _ in range(min(max_records, len(self._buffer)))]
+        return self._intake.take(most, timeout)
+
+    def _records(self, messages: Sequence[Message]) -> list[Received[T]]:
+        """The records of messages at hand; where one cannot be decoded, those before it, and the rest is given back.
+
+        Raises:
+            DecodeError: the first message cannot be decoded.
+        """
+        received: list[Received[T]] = []
+        try:
+            for message in messages:
+                received.append(self._decode(message))  # noqa: PERF401 - what came before a fault is kept
+        except BaseException as error:
+            handed_out = received if isinstance(error, OnepipeError) else []
+            self._intake.give_back(len(messages) - len(handed_out))
+            if not handed_out:
+                raise
+        return received
 
     def _decode(self, message: Message) -> Received[T]:
         value, deleted, schema_id, error = None, False, None, None
@@ -369,59 +321,6 @@ class Consumer(Generic[T]):
             message.value,
         )
 
-    def _begin(self, places: frozenset[TopicPartition]) -> None:
-        """Go to the moment to start at in new partitions for which the group has committed nothing."""
-        if isinstance(self._start, Start) or not isinstance(self._reader, GroupReader):
-            return
-        for place in places:
-            if self._reader.committed(place) is None:
-                self._reader.seek_time(place, self._start)
-
-    def _note_handled(self) -> None:
-        for message in self._pending:
-            self._handled[TopicPartition(message.topic, message.partition)] = message.offset + 1
-        self._pending = []
-
-    def _commit_handled(self) -> None:
-        self._commit_due = time.monotonic() + self._commit_every
-        if self._auto_commit and self._handled and isinstance(self._reader, GroupReader):
-            handled, self._handled = self._handled, {}
-            self._reader.commit(handled)
-
-    def _position(self, place: TopicPartition) -> int:
-        buffered = [m.offset for m in self._buffer if (m.topic, m.partition) == place]
-        return buffered[0] if buffered else self._reader.position(place)
-
-    def _caught_up(self) -> bool:
-        return not self._buffer and all(
-            self._reader.position(place) >= self._reader.bounds(place).end
-            for place in self._reader.assignment()
-            if place not in self._paused
-        )
-
-    def _forget(self, places: frozenset[TopicPartition]) -> None:
-        """Drop what is buffered of partitions that move or leave."""
-        self._buffer = deque(m for m in self._buffer if TopicPartition(m.topic, m.partition) not in places)
-        self._pending = [m for m in self._pending if TopicPartition(m.topic, m.partition) not in places]
-        self._handled = {place: offset for place, offset in self._handled.items() if place not in places}
-
-
-class _Rebalance:
-    """Begins partitions at the wanted moment, commits what was handled before they leave, and drops their buffer."""
-
-    def __init__(self, consumer: Consumer[Any]) -> None:
-        self._consumer = consumer
-
-    def assigned(self, partitions: frozenset[TopicPartition]) -> None:
-        self._consumer._begin(partitions)  # noqa: SLF001 - the module's own class
-
-    def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        self._consumer._commit_handled()  # noqa: SLF001 - the module's own class
-        self._consumer._forget(partitions)  # noqa: SLF001 - the module's own class
-
-    def lost(self, partitions: frozenset[TopicPartition]) -> None:
-        self._consumer._forget(partitions)  # noqa: SLF001 - the module's own class
-
 
 def _decoder(registry: Registry, entry: Readable, *, resolve: bool) -> MessageDecoder:
     if not resolve:
@@ -432,13 +331,3 @@ def _decoder(registry: Registry, entry: Readable, *, resolve: bool) -> MessageDe
 def _require_batch(name: str, size: object, timeout: object) -> None:
     require_count(name, size)
     require_seconds("timeout", timeout)
-
-
-def _milliseconds(name: str, moment: object) -> int:
-    """An aware moment in milliseconds since 1970, rounded up."""
-    if not isinstance(moment, dt.datetime):
-        choices = "Start.EARLIEST, Start.LATEST, or an aware datetime" if name == "start" else "an aware datetime"
-        raise ConfigurationError(f"{name} is {choices}")
-    if moment.utcoffset() is None:
-        raise ConfigurationError(f"{name} needs a timezone", remedy="datetime(…, tzinfo=datetime.UTC)")
-    return -((_EPOCH - moment) // dt.timedelta(milliseconds=1))

@@ -6,6 +6,8 @@ import threading
 import pytest
 
 import onepipe as op
+from onepipe.arrow_decoder import ArrowDecoder
+from onepipe.decoder import MessageDecoder
 from onepipe.errors import ConfigurationError, DecodeError
 from onepipe.partitioner import partition_for
 
@@ -221,3 +223,29 @@ def test_a_consumer_of_several_topics_reads_them_all(pipe):
         assert {r.topic for r in consumer} == {"Readings", "Other"}
         with pytest.raises(ConfigurationError, match="topic="):
             consumer.seek(0, 0)
+
+
+@pytest.mark.parametrize("arrow", [False, True])
+def test_an_interrupt_while_a_batch_is_decoded_loses_and_commits_nothing_of_it(pipe, monkeypatch, arrow):
+    decoder = ArrowDecoder if arrow else MessageDecoder
+    decode, calls = decoder.decode, iter(range(100))
+
+    def interrupted(self, given):
+        if next(calls) == (0 if arrow else 20):
+            raise KeyboardInterrupt
+        return decode(self, given)
+
+    monkeypatch.setattr(decoder, "decode", interrupted)
+    with pipe.consumer(Reading, group="g", until="end") as consumer:
+
+        def read() -> list[float]:
+            if arrow:
+                return [value for batch in consumer.arrow_batches(40) for value in batch["value"].to_pylist()]
+            return [received.record.value for batch in consumer.batches(40) for received in batch]
+
+        with pytest.raises(KeyboardInterrupt):
+            read()
+        consumer.commit()
+        assert sum(consumer.lag().values()) == 100
+        monkeypatch.undo()
+        assert sorted(read()) == [float(n) for n in range(100)]
