@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from type_checkers import CHECKERS, assert_checked_as_marked
 
 USER = """\
 from __future__ import annotations
@@ -55,51 +52,8 @@ Loose(1).number = 2
 op.field(default=1, factory=int)  # E: overload
 """
 
-WORDING = {
-    "incompatible": r"[Ii]ncompatible type|is not assignable|cannot be assigned",
-    "Missing": r"Missing named argument|missing for parameter",
-    "Unexpected": r"Unexpected keyword argument|No parameter named",
-    "positional": r"Too many positional arguments|Expected 0 positional arguments|Missing named argument",
-    "read-only": r"read-only|is frozen",
-    "overload": r"[Oo]verload",
-}
-
-
-def complaints(output: str) -> dict[int, str]:
-    """Messages by line."""
-    found: dict[int, str] = {}
-    for line, message in re.findall(r"user\.py:(\d+)(?::\d+)?[: -]+(?:error|note|information): (.*)", output):
-        found[int(line)] = found.get(int(line), "") + message
-    return found
-
-
-def check(tmp_path: Path, *command: str) -> dict[int, str]:
-    file = tmp_path / "user.py"
-    file.write_text(USER)
-    result = subprocess.run([*command, str(file)], capture_output=True, text=True, check=False)  # our tools
-    return complaints(result.stdout)
-
-
-def expected() -> dict[int, str]:
-    return {n: kind for n, line in enumerate(USER.splitlines(), 1) for kind in re.findall(r"# [ER]: (.*)$", line)}
-
-
-def assert_as_expected(found: dict[int, str]) -> None:
-    assert set(found) == set(expected()), found
-    for line, kind in expected().items():
-        assert re.search(WORDING.get(kind, re.escape(kind)), found[line].replace("decimal.", "").replace("_", "")), (
-            found
-        )
-
 
 @pytest.mark.slow
-def test_mypy_finds_what_is_wrong_and_nothing_else(tmp_path: Path) -> None:
-    assert_as_expected(
-        check(tmp_path, sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--follow-imports=silent")
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("pyright") is None, reason="needs pyright")
-def test_pyright_finds_what_is_wrong_and_nothing_else(tmp_path: Path) -> None:
-    assert_as_expected(check(tmp_path, "pyright"))
+@pytest.mark.parametrize("command", CHECKERS)
+def test_a_type_checker_finds_what_is_wrong_and_nothing_else(tmp_path: Path, command: tuple[str, ...]) -> None:
+    assert_checked_as_marked(USER, command, tmp_path)

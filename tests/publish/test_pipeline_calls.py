@@ -14,6 +14,8 @@ import pytest
 import onepipe as op
 from onepipe.errors import ClosedError, ConfigurationError, Incompatible, PluginError, PositionLost
 from onepipe.lake.archive import ArchiveLimits
+from onepipe.registry.stored import StoredRegistry
+from onepipe_memory.transport import MemoryTransport
 
 T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -23,6 +25,13 @@ class Crate:
     id: str = op.field(identity=True)
     at: dt.datetime
     items: int = 0
+
+
+class Discarding:
+    """An idempotent sink, as what is written twice into it is gone as well."""
+
+    def write(self, batch: op.SinkBatch[Crate]) -> None:
+        pass
 
 
 def crates(first: int, count: int) -> list[Crate]:
@@ -113,6 +122,8 @@ def test_an_archive_may_refuse_another_log(pipe, tmp_path):
         (lambda pipe: pipe.register(Crate, allow=["merg"]), "did you mean 'merge'"),
         (lambda pipe: pipe.verify(Crate, level=None), "one of 'accounted', 'proved', 'deep'"),
         (lambda pipe: pipe.sink(Crate, object()), "sink is an object with a method 'write'"),
+        (lambda pipe: pipe.sink(Crate, Discarding(), name=b"x"), "name is a name, or None"),
+        (lambda pipe: pipe.sink(Crate, Discarding(), name=""), "name is a name, or None"),
         (lambda pipe: op.connect(7), "url is the text of a URL, not int"),
         (lambda pipe: op.connect("memory://", lake=7), "lake is a folder or URL, not int"),
         (lambda pipe: op.connect("memory://", registry=7), "registry is the text of a URL, not int"),
@@ -203,3 +214,36 @@ def test_a_log_on_disk_without_its_package_names_the_extra(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert "pip install 'onepipe[sql]'" in done.stdout
+
+
+def test_what_was_opened_for_a_pipeline_that_cannot_be_made_is_closed(monkeypatch):
+    closed: list[str] = []
+    monkeypatch.setattr(StoredRegistry, "close", lambda self: closed.append("registry"))
+    monkeypatch.setattr(MemoryTransport, "close", lambda self: closed.append("log"))
+    with pytest.raises(ConfigurationError, match="partitions"):
+        op.connect("memory://", partitions=0)
+    assert closed == ["registry", "log"]
+
+
+LAKELESS = """
+import sys
+sys.modules["pyarrow"] = None
+import onepipe as op
+from onepipe.errors import MissingDependency
+
+@op.record(topic="Crates", merge=op.first())
+class Crate:
+    id: str = op.field(identity=True)
+
+with op.connect("memory://", lake="lake") as pipe:
+    for step in (pipe.archive, pipe.dedup, pipe.maintain, pipe.verify, pipe.table):
+        try:
+            step(Crate)
+        except MissingDependency as missing:
+            print(missing.remedy)
+"""
+
+
+def test_every_step_over_a_lake_says_which_extra_brings_what_it_needs():
+    done = subprocess.run([sys.executable, "-c", LAKELESS], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["pip install 'onepipe[lake]'"] * 5

@@ -1,33 +1,25 @@
-"""Pipeline: the composition root. It puts a registry, a transport, a lake and the plugins together."""
+"""Pipeline: what users hold. Each call says what it takes; modules of their own carry it out."""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
 import threading
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import ExitStack
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, overload
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-import attrs
-
-from onepipe.arguments import require_a, require_callable, require_choice, require_count, require_memory, require_name
-from onepipe.audit.evidence import EVIDENCE
+from onepipe.arguments import require_a
 from onepipe.consumer import Consumer, OnUndecodable, Until
-from onepipe.decoder import record_decoder
-from onepipe.errors import ClosedError, ConfigurationError, DeliveryError
-from onepipe.observe.events import DedupCommitted, Event, Observers, Verified
+from onepipe.errors import ConfigurationError, DeliveryError
+from onepipe.pipeline.parts import Parts
 from onepipe.plugins import Plugins, default_plugins
 from onepipe.producer import OnInvalid, Producer, wall_clock
-from onepipe.registry import open_registry
-from onepipe.topics import DEFAULT_PARTITIONS, Topics
+from onepipe.topics import DEFAULT_PARTITIONS
 from onepipe.transport import Start, Transport
 from onepipe.url import Url
 
 if TYPE_CHECKING:
-    from typing_extensions import TypedDict, Unpack
+    from typing_extensions import Unpack
 
     from onepipe.audit.verdict import Verdict
     from onepipe.audit.verify import Level
@@ -36,26 +28,13 @@ if TYPE_CHECKING:
     from onepipe.lake.dedup import DedupReport
     from onepipe.lake.read import Table
     from onepipe.lake.upkeep import MaintenanceReport
+    from onepipe.pipeline.options import ConsumerOptions, SinkOptions
     from onepipe.registry.port import Registry
     from onepipe.sink import OnUndecodable as PutAside
-    from onepipe.sink import ProgressStore, Sink
+    from onepipe.sink import Sink
     from onepipe.topic import Topic
-    from onepipe.topics import Opened
-
-    class _SinkOptions(TypedDict, total=False):
-        name: str | None
-        settings: Mapping[str, Any] | None
-        until: Until
-        stop: threading.Event | None
-        max_batch: int
-        on_undecodable: PutAside | None
-
 
 T = TypeVar("T")
-
-URL_VARIABLE: Final = "ONEPIPE_URL"
-LAKE_VARIABLE: Final = "ONEPIPE_LAKE"
-REGISTRY_VARIABLE: Final = "ONEPIPE_REGISTRY"
 
 
 class Pipeline:
@@ -92,17 +71,18 @@ class Pipeline:
             plugins: where sinks by name and observers come from; those of the process where None.
             url: what the transport was opened by, to be shown.
         """
+        self._parts = Parts(
+            transport,
+            registry,
+            lake=lake,
+            partitions=partitions,
+            clock=clock,
+            plugins=plugins or default_plugins(),
+        )
         self.transport = transport
         self.registry = registry
-        self._topics = Topics(registry, transport, partitions=partitions)
-        self._url = url
-        self._lake_url = lake
-        self._lake: Lake | None = None
         self._application = application
-        self._clock = clock
-        self._plugins = plugins or default_plugins()
-        self._producers: set[Producer] = set()
-        self._closed = False
+        self._url = url
 
     @property
     def lake(self) -> Lake:
@@ -112,13 +92,7 @@ class Pipeline:
             ConfigurationError: the pipeline has none.
             MissingDependency: the packages a lake needs are not installed.
         """
-        if self._lake is None:
-            if self._lake_url is None:
-                raise ConfigurationError("the pipeline has no lake", remedy="connect(url, lake='./lake')")
-            from onepipe.lake import open_lake
-
-            self._lake = open_lake(self._lake_url)
-        return self._lake
+        return self._parts.lake
 
     def register(
         self, what: type | Topic | str, *, partitions: int | None = None, allow: Collection[str] = ()
@@ -135,7 +109,7 @@ class Pipeline:
         """
         require_a(Collection, "allow", allow, "a sequence of words such as ('merge',)")
         words = [allow] if isinstance(allow, str) else [str(word) for word in allow]
-        return self._open(what, partitions=partitions, allow=words).topic
+        return self._parts.open(what, partitions=partitions, allow=words).topic
 
     def producer(
         self,
@@ -154,46 +128,29 @@ class Pipeline:
             max_block: seconds a full buffer may hold up `publish`.
             tally_every: seconds between tallies while records are published.
         """
-        self._check_open()
+        parts = self._parts
+        parts.require_open()
         producer = Producer(
-            self._topics,
-            self.transport,
+            parts.topics,
+            parts.transport,
             application=self._application,
             audit=audit,
             on_invalid=on_invalid,
             max_block=max_block,
             tally_every=tally_every,
-            clock=self._clock,
-            observer=self._tell,
-            check_open=self._check_open,
-            on_close=self._producers.discard,
+            clock=parts.clock,
+            observer=parts.tell,
+            check_open=parts.require_open,
+            on_close=parts.producers.discard,
         )
-        self._producers.add(producer)
+        parts.producers.add(producer)
         return producer
 
     @overload
-    def consumer(
-        self,
-        *what: type[T],
-        group: str | None = ...,
-        start: Start | dt.datetime = ...,
-        until: Until = ...,
-        resolve: bool = ...,
-        on_undecodable: OnUndecodable = ...,
-        auto_commit: bool = ...,
-    ) -> Consumer[T]: ...
+    def consumer(self, *what: type[T], **options: Unpack[ConsumerOptions]) -> Consumer[T]: ...
 
     @overload
-    def consumer(
-        self,
-        *what: Topic | str,
-        group: str | None = ...,
-        start: Start | dt.datetime = ...,
-        until: Until = ...,
-        resolve: bool = ...,
-        on_undecodable: OnUndecodable = ...,
-        auto_commit: bool = ...,
-    ) -> Consumer[dict[str, Any]]: ...
+    def consumer(self, *what: Topic | str, **options: Unpack[ConsumerOptions]) -> Consumer[dict[str, Any]]: ...
 
     def consumer(
         self,
@@ -218,26 +175,27 @@ class Pipeline:
         """
         if not what:
             raise ConfigurationError("a consumer reads at least one topic")
-        self._check_open()
+        parts = self._parts
+        parts.require_open()
         return Consumer(
-            [self._topics.open_to_read(each) for each in what],
-            self.transport,
-            self.registry,
+            [parts.topics.open_to_read(each) for each in what],
+            parts.transport,
+            parts.registry,
             group=group,
             start=start,
             until=until,
             resolve=resolve,
             on_undecodable=on_undecodable,
             auto_commit=auto_commit,
-            check_open=self._check_open,
+            check_open=parts.require_open,
         )
 
     @overload
-    def sink(self, what: type[T], sink: Sink[T] | str, **options: Unpack[_SinkOptions]) -> dict[int, int]: ...
+    def sink(self, what: type[T], sink: Sink[T] | str, **options: Unpack[SinkOptions]) -> dict[int, int]: ...
 
     @overload
     def sink(
-        self, what: Topic | str, sink: Sink[dict[str, Any]] | str, **options: Unpack[_SinkOptions]
+        self, what: Topic | str, sink: Sink[dict[str, Any]] | str, **options: Unpack[SinkOptions]
     ) -> dict[int, int]: ...
 
     def sink(
@@ -277,43 +235,19 @@ class Pipeline:
             DecodeError: a message cannot be decoded; nothing of its batch was written.
             PositionLost: retention took messages the sink does not have yet.
         """
-        from onepipe.sink import Sink, TransactionalSink, feed
+        from onepipe.pipeline.sinks import feed_sink
 
-        require_choice("until", until, Until)
-        require_count("max_batch", max_batch)
-        if until == "end" and stop is not None:
-            raise ConfigurationError("a run to the end is not stopped", remedy="until='stopped', or leave out stop")
-        self._check_open()
-        if isinstance(sink, str):
-            sink = self._plugins.sink(sink, settings)
-        elif settings:
-            raise ConfigurationError("settings are for a plugin's sink by its name, not for an instance")
-        require_a(Sink, "sink", sink, "an object with a method 'write', or the name of a plugin's")
-        require_name("name", name)
-        readable = self._topics.open_to_read(what)
-        own = isinstance(sink, TransactionalSink)
-        return feed(
+        return feed_sink(
+            self._parts,
+            what,
             sink,
-            readable.topic,
-            self.transport,
-            record_decoder(self.registry, readable),
-            progress=None if own else self._sink_progress(sink, name, readable.topic.name),
+            name=name,
+            settings=settings,
+            until=until,
+            stop=stop,
             max_batch=max_batch,
             on_undecodable=on_undecodable,
-            stop=None if until == "end" else stop or threading.Event(),
         )
-
-    def _sink_progress(self, sink: Sink[Any], name: str | None, topic: str) -> ProgressStore:
-        if name is None:
-            raise ConfigurationError(
-                f"{type(sink).__name__} has no method 'progress', and no name to keep its progress under",
-                topic=topic,
-                remedy="pipe.sink(…, name='…')",
-            )
-        lake = self.lake
-        from onepipe.lake.progress import LakeProgress
-
-        return LakeProgress(lake.storage, name, topic)
 
     def archive(
         self,
@@ -344,27 +278,11 @@ class Pipeline:
         Raises:
             PositionLost: retention passed the position the lake has reached; nothing is skipped in silence.
         """
-        from onepipe.lake.archive import ArchiveLimits, OnNewLog, archive
+        from onepipe.pipeline.lake_steps import archive
 
-        require_a(ArchiveLimits, "limits", limits, "an onepipe.lake.archive.ArchiveLimits")
-        require_a(threading.Event, "stop", stop, "a threading.Event")
-        require_callable("progress", progress)
-        require_choice("until", until, Until)
-        require_choice("on_new_log", on_new_log, OnNewLog)
-        opened, evidence = self._open(what), self._open(EVIDENCE)
-        run = partial(
-            archive,
-            transport=self.transport,
-            lake=self.lake,
-            registry=self.registry,
-            limits=limits,
-            observer=self._tell,
+        return archive(
+            self._parts, what, until=until, stop=stop, limits=limits, on_new_log=on_new_log, progress=progress
         )
-        end: Literal["end"] | None = "end" if until == "end" else None
-        report = run(opened.topic, until=end, stop=stop, on_new_log=on_new_log, progress=progress)
-        if opened.topic.name != EVIDENCE.name:
-            run(evidence.topic, on_new_log=on_new_log)
-        return report
 
     def dedup(
         self,
@@ -387,18 +305,9 @@ class Pipeline:
             CorruptFile: a file holds other bytes than were written; nothing of it was merged.
             LakeError: the clean table was merged under another policy and needs a rebuild, or the engine failed.
         """
-        from onepipe.lake.dedup import TARGET_ROWS, dedup
-        from onepipe.lake.engine import DEFAULT_MEMORY
+        from onepipe.pipeline.lake_steps import dedup
 
-        self._check_open()
-        require_memory(memory)
-        rows = TARGET_ROWS if target_rows is None else require_count("target_rows", target_rows)
-        topic = self._topics.resolve(what)
-        report = dedup(self.lake, topic, rebuild=rebuild, target_rows=rows, memory=memory or DEFAULT_MEMORY)
-        if report.version is not None and (report.read or report.rebuilt):
-            told = attrs.asdict(report)
-            self._tell(DedupCommitted(**{field.name: told[field.name] for field in attrs.fields(DedupCommitted)}))
-        return report
+        return dedup(self._parts, what, rebuild=rebuild, target_rows=target_rows, memory=memory)
 
     def maintain(
         self, what: type | Topic | str, *, keep: dt.timedelta | None = None, target_rows: int | None = None
@@ -422,42 +331,24 @@ class Pipeline:
             CorruptFile: a file to be joined holds other bytes than were written; what was joined before stays.
             LakeError: the clean table was merged under another policy, or the storage failed.
         """
-        from onepipe.lake.dedup import TARGET_ROWS
-        from onepipe.lake.maintenance import KEEP
-        from onepipe.lake.upkeep import maintain
+        from onepipe.pipeline.lake_steps import maintain
 
-        self._check_open()
-        rows = TARGET_ROWS if target_rows is None else require_count("target_rows", target_rows)
-        span = KEEP if keep is None else keep
-        topic = self._topics.resolve(what)
-        report = maintain(self.lake, topic, keep=span, target_rows=rows)
-        if topic.name != EVIDENCE.name:
-            maintain(self.lake, EVIDENCE, keep=span)
-        return report
+        return maintain(self._parts, what, keep=keep, target_rows=target_rows)
 
     def verify(self, what: type | Topic | str, *, level: Level = "proved") -> Verdict:
         """Compare, hop by hop, what was published, archived and merged, and name each record that differs.
 
         Reads the files of the lake; see `onepipe.audit.verify.verify` for the levels.
         """
-        from onepipe.audit.verify import Level, verify
+        from onepipe.pipeline.lake_steps import verify
 
-        require_choice("level", level, Level)
-        self._check_open()
-        started = time.perf_counter()
-        topic = self._topics.resolve(what)
-        verdict = verify(self.lake, topic, level=level, now=self._now())
-        seconds = time.perf_counter() - started
-        findings = len(verdict.findings)
-        self._tell(Verified(topic.name, level=level, state=verdict.state.value, findings=findings, seconds=seconds))
-        return verdict
+        return verify(self._parts, what, level=level)
 
     def table(self, what: type | Topic | str) -> Table:
         """The clean table of a topic, to be read as Arrow, pandas, Polars or DuckDB."""
-        from onepipe.lake.read import Table
+        from onepipe.pipeline.lake_steps import table
 
-        self._check_open()
-        return Table(self.lake, self._topics.resolve(what))
+        return table(self._parts, what)
 
     def close(self) -> None:
         """Close the producers that are still open, and let go of every resource. May be called again.
@@ -465,21 +356,16 @@ class Pipeline:
         Raises:
             DeliveryError: a producer's records were not delivered.
         """
-        if self._closed:
-            return
-        self._closed = True
-        with ExitStack() as resources:
-            resources.callback(self.registry.close)
-            resources.callback(self.transport.close)
-            for producer in list(self._producers):
-                resources.callback(producer.close)
+        self._parts.close()
 
     def __repr__(self) -> str:
-        parts = [str(self._url) if self._url is not None else type(self.transport).__name__]
-        if self._lake_url is not None:
-            lake = str(self._lake_url)
-            parts.append(f"lake={Url.parse(lake) if '://' in lake else lake}")
-        return f"<Pipeline {' '.join([*parts, *(['closed'] if self._closed else [])])}>"
+        words = [str(self._url) if self._url is not None else type(self.transport).__name__]
+        lake = self._parts.lake_url
+        if lake is not None:
+            words.append(f"lake={Url.parse(str(lake)) if '://' in str(lake) else lake}")
+        if self._parts.closed:
+            words.append("closed")
+        return f"<Pipeline {' '.join(words)}>"
 
     def __enter__(self) -> Self:
         return self
@@ -491,87 +377,3 @@ class Pipeline:
             if error is None:
                 raise
             error.add_note(f"and leaving the pipeline: {undelivered}")
-
-    def _open(self, what: type | Topic | str, **options: Any) -> Opened:
-        self._check_open()
-        return self._topics.open(what, **options)
-
-    @cached_property
-    def _observers(self) -> Observers:
-        return Observers.of(self._plugins.observers())
-
-    def _tell(self, event: Event) -> None:
-        """Tell an event to the plugins' observers, which are loaded at the first one."""
-        self._observers(event)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError("the pipeline is closed", remedy="connect again")
-
-    def _now(self) -> dt.datetime:
-        return dt.datetime.fromtimestamp(self._clock() / 1000, dt.UTC)
-
-
-def connect(
-    url: str | None = None,
-    *,
-    lake: str | os.PathLike[str] | None = None,
-    registry: str | None = None,
-    partitions: int = DEFAULT_PARTITIONS,
-    application: str | None = None,
-    clock: Callable[[], int] = wall_clock,
-    settings: Mapping[str, Any] | None = None,
-    plugins: Iterable[object] = (),
-) -> Pipeline:
-    """Connect to a pipeline.
-
-    Args:
-        url: the transport: "memory://" (a new log), "memory://name" (shared within the process), "memory:///folder"
-            (kept on disk), or another plugin's. The variable ONEPIPE_URL where None.
-        lake: folder of the lake. The variable ONEPIPE_LAKE where None; none is needed to publish and consume.
-        registry: URL of the registry. The variable ONEPIPE_REGISTRY where None, else the one that goes with the
-            transport.
-        partitions: how many partitions a new topic gets.
-        application: what the application calls itself, kept in the audit.
-        clock: milliseconds since 1970, for messages and evidence.
-        settings: handed to the transport unchanged.
-        plugins: modules or objects with hooks (docs/reference/hooks.md), beside the installed plugins, over which they
-            win. Their merge policies and codecs are then known to the whole process.
-
-    Raises:
-        ConfigurationError: no URL, no registry, or a setting the transport does not know.
-        PluginError: no installed plugin knows the URL's scheme; says which there are. Or a given plugin has an unknown
-            hook.
-        MissingDependency: a package that the log or its registry needs is not installed; says which extra brings it.
-    """
-    for name, text in (("url", url), ("registry", registry)):
-        require_a(str, name, text, "the text of a URL")
-    require_a(str | os.PathLike, "lake", lake, "a folder or URL")
-    require_a(Mapping, "settings", settings, "a dict")
-    require_a(Iterable, "plugins", plugins, "a sequence of modules or objects")
-    require_callable("clock", clock)
-    url = url or os.environ.get(URL_VARIABLE)
-    if not url:
-        raise ConfigurationError("no transport is named", remedy=f"connect('memory://'), or set {URL_VARIABLE}")
-    given = tuple(plugins)
-    known = Plugins.of(given) if given else default_plugins()
-    parsed = Url.parse(url)
-    transport = known.open_transport(parsed, settings)
-    try:
-        registry_url = registry or os.environ.get(REGISTRY_VARIABLE) or transport.default_registry
-        if registry_url is None:
-            remedy = f"connect(url, registry='sqlite:///…'), or set {REGISTRY_VARIABLE}"
-            raise ConfigurationError("the transport has no registry of its own", remedy=remedy)
-        return Pipeline(
-            transport,
-            open_registry(registry_url),
-            lake=lake or os.environ.get(LAKE_VARIABLE),
-            partitions=partitions,
-            application=application,
-            clock=clock,
-            plugins=known,
-            url=parsed,
-        )
-    except BaseException:
-        transport.close()
-        raise

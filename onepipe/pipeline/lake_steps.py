@@ -1,0 +1,119 @@
+"""The steps of a pipeline over its lake: archive, dedup, maintain and verify a topic.
+
+Each one checks what it was given, names the topic, runs the step, and tells observers what came of it. `Pipeline` says
+what its arguments mean. Importing this module loads what a lake needs.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, TypeAlias
+
+import attrs
+
+import onepipe.lake  # noqa: F401 - says which package is missing, before one of them is imported
+from onepipe.arguments import require_a, require_callable, require_choice, require_count, require_memory
+from onepipe.audit.evidence import EVIDENCE
+from onepipe.audit.verdict import Verdict
+from onepipe.audit.verify import Level
+from onepipe.audit.verify import verify as verify_lake
+from onepipe.consumer import Until
+from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnNewLog
+from onepipe.lake.archive import archive as archive_topic
+from onepipe.lake.dedup import TARGET_ROWS, DedupReport
+from onepipe.lake.dedup import dedup as dedup_topic
+from onepipe.lake.engine import DEFAULT_MEMORY
+from onepipe.lake.maintenance import KEEP
+from onepipe.lake.read import Table
+from onepipe.lake.upkeep import MaintenanceReport
+from onepipe.lake.upkeep import maintain as maintain_topic
+from onepipe.observe.events import DedupCommitted, Verified
+from onepipe.pipeline.parts import Parts
+from onepipe.topic import Topic
+
+What: TypeAlias = type | Topic | str
+"""A record class, a topic, or the name of a registered one."""
+
+
+def archive(
+    parts: Parts,
+    what: What,
+    *,
+    until: Until,
+    stop: threading.Event | None,
+    limits: ArchiveLimits | None,
+    on_new_log: OnNewLog,
+    progress: Callable[[int], None] | None,
+) -> ArchiveReport:
+    """Archive a topic, and then the evidence about it."""
+    require_a(ArchiveLimits, "limits", limits, "an onepipe.lake.archive.ArchiveLimits")
+    require_a(threading.Event, "stop", stop, "a threading.Event")
+    require_callable("progress", progress)
+    require_choice("until", until, Until)
+    require_choice("on_new_log", on_new_log, OnNewLog)
+    opened, evidence = parts.open(what), parts.open(EVIDENCE)
+    run = partial(
+        archive_topic,
+        transport=parts.transport,
+        lake=parts.lake,
+        registry=parts.registry,
+        limits=limits,
+        observer=parts.tell,
+    )
+    end: Literal["end"] | None = "end" if until == "end" else None
+    report = run(opened.topic, until=end, stop=stop, on_new_log=on_new_log, progress=progress)
+    if opened.topic.name != EVIDENCE.name:
+        run(evidence.topic, on_new_log=on_new_log)
+    return report
+
+
+def dedup(parts: Parts, what: What, *, rebuild: bool, target_rows: int | None, memory: str | None) -> DedupReport:
+    """Merge what was archived of a topic since the last time."""
+    parts.require_open()
+    require_memory(memory)
+    rows = _target_rows(target_rows)
+    topic = parts.topics.resolve(what)
+    report = dedup_topic(parts.lake, topic, rebuild=rebuild, target_rows=rows, memory=memory or DEFAULT_MEMORY)
+    if report.version is not None and (report.read or report.rebuilt):
+        told = attrs.asdict(report)
+        parts.tell(DedupCommitted(**{field.name: told[field.name] for field in attrs.fields(DedupCommitted)}))
+    return report
+
+
+def maintain(parts: Parts, what: What, *, keep: dt.timedelta | None, target_rows: int | None) -> MaintenanceReport:
+    """Maintain the tables of a topic, and those of the evidence."""
+    parts.require_open()
+    rows = _target_rows(target_rows)
+    span = KEEP if keep is None else keep
+    topic = parts.topics.resolve(what)
+    report = maintain_topic(parts.lake, topic, keep=span, target_rows=rows)
+    if topic.name != EVIDENCE.name:
+        maintain_topic(parts.lake, EVIDENCE, keep=span)
+    return report
+
+
+def verify(parts: Parts, what: What, *, level: Level) -> Verdict:
+    """Compare, hop by hop, what was published, archived and merged of a topic."""
+    require_choice("level", level, Level)
+    parts.require_open()
+    started = time.perf_counter()
+    topic = parts.topics.resolve(what)
+    verdict = verify_lake(parts.lake, topic, level=level, now=parts.now())
+    seconds = time.perf_counter() - started
+    findings = len(verdict.findings)
+    parts.tell(Verified(topic.name, level=level, state=verdict.state.value, findings=findings, seconds=seconds))
+    return verdict
+
+
+def table(parts: Parts, what: What) -> Table:
+    """The clean table of a topic."""
+    parts.require_open()
+    return Table(parts.lake, parts.topics.resolve(what))
+
+
+def _target_rows(target_rows: int | None) -> int:
+    return TARGET_ROWS if target_rows is None else require_count("target_rows", target_rows)

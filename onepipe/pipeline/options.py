@@ -1,0 +1,36 @@
+"""The optional arguments of a pipeline's calls, as types: each is written once for all overloads of its call."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from onepipe.consumer import OnUndecodable, Until
+from onepipe.sink import OnUndecodable as PutAside
+from onepipe.transport import Start
+
+
+class ConsumerOptions(TypedDict, total=False):
+    """What `Pipeline.consumer` takes besides topics, and says there."""
+
+    group: str | None
+    start: Start | dt.datetime
+    until: Until
+    resolve: bool
+    on_undecodable: OnUndecodable
+    auto_commit: bool
+
+
+class SinkOptions(TypedDict, total=False):
+    """What `Pipeline.sink` takes besides topic and sink, and says there."""
+
+    name: str | None
+    settings: Mapping[str, Any] | None
+    until: Until
+    stop: threading.Event | None
+    max_batch: int
+    on_undecodable: PutAside | None
