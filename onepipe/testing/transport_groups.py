@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from onepipe.errors import CommitRefused, TopicNotFound
-from onepipe.testing.transport_base import PARTITIONS, TransportSuite, numbers
+from onepipe.testing.transport_base import PARTITIONS, T0, TransportSuite, numbers
 from onepipe.transport import Capability, GroupReader, Start, TopicDescription, TopicPartition, Transport
 
 
 class Listener:
-    """Notes what a reader is told, and commits what it is asked to when partitions are revoked."""
+    """Notes what a reader is told, and seeks and commits where it is asked to."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, frozenset[TopicPartition]]] = []
         self.reader: GroupReader | None = None
         self.to_commit: dict[TopicPartition, int] = {}
+        self.seek: Callable[[TopicPartition], object] | None = None
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> None:
-        """Note it."""
+        """Note it, and seek."""
         self.told.append(("assigned", partitions))
+        if self.seek is not None:
+            for partition in partitions:
+                self.seek(partition)
 
     def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Note it, and commit."""
@@ -238,3 +244,48 @@ class GroupScenarios(TransportSuite):
         assert reader.poll(10, 0.01) == []
         reader.resume(partition)
         assert numbers(self.read_to_end(reader)) == [3, 4]
+
+    def test_t54_a_partition_may_be_sought_as_it_is_assigned(
+        self, transport: Transport, topic: TopicDescription, group: str
+    ) -> None:
+        """T54: in `assigned` each position is set already, and may be sought: reading begins there."""
+        places = [TopicPartition(topic.name, number) for number in range(PARTITIONS)]
+        offsets = {
+            place: self.fill(transport, topic.name, 5, partition=place.partition, first=10 * place.partition)
+            for place in places
+        }
+        earlier = transport.group_reader([topic.name], group)
+        self.settle([earlier])
+        earlier.commit({places[0]: offsets[places[0]][1]})
+        earlier.close()
+        listener, found = Listener(), dict[TopicPartition, tuple[int | None, int]]()
+        reader = transport.group_reader([topic.name], group, listener=listener)
+
+        def seek(place: TopicPartition) -> None:
+            found[place] = reader.committed(place), reader.position(place)
+            if place != places[2]:
+                reader.seek(place, offsets[place][3])
+
+        listener.seek = seek
+        read = self.settle([reader]) + self.read_to_end(reader)
+        assert sorted(numbers(read)) == [3, 4, 13, 14, 20, 21, 22, 23, 24]
+        committed, first = offsets[places[0]][1], [offsets[place][0] for place in places]
+        assert found == {places[0]: (committed, committed), places[1]: (None, first[1]), places[2]: (None, first[2])}
+
+    def test_t55_a_moment_may_be_sought_as_a_partition_is_assigned(
+        self, transport: Transport, topic: TopicDescription, group: str
+    ) -> None:
+        """T55 (SEEK_TIME): a moment sought in `assigned` is where reading begins, of partitions that come later too."""
+        self.require(transport, Capability.SEEK_TIME)
+        for partition in range(PARTITIONS):
+            self.fill(transport, topic.name, 5, partition=partition, first=partition)
+        listeners = [Listener(), Listener()]
+        first, second = (transport.group_reader([topic.name], group, listener=listener) for listener in listeners)
+        listeners[0].seek = lambda place: first.seek_time(place, T0 + 4000)
+        listeners[1].seek = lambda place: second.seek_time(place, T0 + 4000)
+        read = self.settle([first, second])
+        for reader in (first, second):
+            read += self.read_to_end(reader)
+        assert set(numbers(read)) == {4, 5, 6}
+        first.close()
+        assert min(numbers(self.settle([second]) + self.read_to_end(second))) == 4
