@@ -6,7 +6,6 @@ As among raw files, no two have the same bytes: each carries a random mark besid
 from __future__ import annotations
 
 import itertools
-import json
 import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,10 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from onepipe.audit.digest import signed
-from onepipe.errors import CorruptFile
 from onepipe.lake import columns as c
 from onepipe.lake import layout
 from onepipe.lake.chunks import Day, date_of
+from onepipe.lake.footer import footer_metadata, parse_footer
 from onepipe.lake.plan import MergePlan
 from onepipe.lake.raw_files import MARK_KEY
 from onepipe.lake.raw_footer import Sum
@@ -62,8 +61,12 @@ class CleanFooter:
     def metadata(self) -> dict[bytes, bytes]:
         """The footer as Parquet key-value metadata."""
         sums = {str(bucket): [s.rows, s.hi, s.lo] for bucket, s in self.sums.items()}
-        document = {"format": c.FOOTER_FORMAT, **attrs.asdict(self, recurse=False), "sums": sums}
-        return {c.FOOTER_KEY: json.dumps(document, separators=(",", ":")).encode()}
+        return footer_metadata({**attrs.asdict(self, recurse=False), "sums": sums})
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> CleanFooter:
+        """The footer that JSON value says."""
+        return cls(**{**document, "sums": {int(bucket): Sum(*s) for bucket, s in document["sums"].items()}})
 
 
 def read_clean_footer(storage: Storage, path: str) -> CleanFooter:
@@ -90,16 +93,7 @@ def clean_footer(file: BinaryIO, path: str) -> CleanFooter:
     Raises:
         CorruptFile: it has no such footer.
     """
-    try:
-        document = json.loads((pq.read_metadata(file).metadata or {})[c.FOOTER_KEY])
-        found = document.pop("format")
-        document["sums"] = {int(bucket): Sum(*s) for bucket, s in document["sums"].items()}
-        footer = CleanFooter(**document)
-    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise CorruptFile(f"{path} has no footer of a clean file") from error
-    if found != c.FOOTER_FORMAT:
-        raise CorruptFile(f"{path} is of format {found}", remedy="upgrade onepipe")
-    return footer
+    return parse_footer(file, path, "clean", CleanFooter.from_document)
 
 
 def write_chunks(storage: Storage, plan: MergePlan, chunks: Iterable[tuple[Day, int, pa.Table]]) -> Iterator[NewFile]:

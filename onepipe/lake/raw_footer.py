@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final, TypeAlias
 
 import attrs
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from onepipe.audit.digest import signed
 from onepipe.errors import CorruptFile
-from onepipe.lake.columns import FOOTER_FORMAT, FOOTER_KEY, NO_BUCKET
+from onepipe.lake.columns import NO_BUCKET
+from onepipe.lake.footer import footer_metadata, parse_footer
 from onepipe.lake.storage import Storage
 
 MAX_RUNS: Final = 4096
@@ -102,7 +100,6 @@ class RawFooter:
     def document(self) -> dict[str, Any]:
         """The footer as JSON value."""
         return {
-            "format": FOOTER_FORMAT,
             **{name: getattr(self, name) for name in _PLAIN},
             "schemas": {str(number): document for number, document in self.schemas.items()},
             "sums": {str(bucket): [s.rows, s.hi, s.lo] for bucket, s in self.sums.items()},
@@ -123,7 +120,7 @@ class RawFooter:
 
     def metadata(self) -> dict[bytes, bytes]:
         """The footer as Parquet key-value metadata."""
-        return {FOOTER_KEY: json.dumps(self.document(), separators=(",", ":")).encode()}
+        return footer_metadata(self.document())
 
 
 _PLAIN: Final = ("topic", "log", "partition", "first", "next", "rows", "quarantined")
@@ -153,16 +150,7 @@ def raw_footer(file: BinaryIO, path: str) -> RawFooter:
     Raises:
         CorruptFile: it has no such footer.
     """
-    try:
-        metadata = pq.read_metadata(file).metadata or {}
-        document = json.loads(metadata[FOOTER_KEY])
-        if document["format"] != FOOTER_FORMAT:
-            raise CorruptFile(f"{path} is of format {document['format']}", remedy="upgrade onepipe")
-        return RawFooter.from_document(document)
-    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        if isinstance(error, CorruptFile):
-            raise
-        raise CorruptFile(f"{path} has no footer of a raw file") from error
+    return parse_footer(file, path, "raw", RawFooter.from_document)
 
 
 def join_footers(footers: Sequence[RawFooter]) -> RawFooter:
