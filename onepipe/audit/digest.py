@@ -68,11 +68,6 @@ def add(left: Digest, right: Digest) -> Digest:
     return Digest(signed(left[0] + right[0]), signed(left[1] + right[1]))
 
 
-def subtract(left: Digest, right: Digest) -> Digest:
-    """What is left of a sum without another one."""
-    return Digest(signed(left[0] - right[0]), signed(left[1] - right[1]))
-
-
 def total(digests: Iterable[Digest]) -> Digest:
     """The sum of digests or sums."""
     hi = lo = 0
