@@ -35,6 +35,7 @@ Progress: TypeAlias = Callable[[str, int | None], AbstractContextManager[Callabl
 """Shows progress: from a title and a total to a context with a function that is told what was done."""
 
 PARTITIONS: Final = 8
+_JOB: Final = "job.json"
 _PUBLISHED: Final = "published.json"
 _STEP: Final = 1000
 
@@ -202,19 +203,24 @@ class _Job:
         return source if self.limit is None else source.slice(0, self.limit)
 
     def _earlier(self) -> dict[str, Any] | None:
-        """What an earlier job in the folder had published, where that was all of the same."""
-        marker = self.folder / _PUBLISHED
-        if not marker.exists():
-            if self.folder.exists() and any(self.folder.iterdir()) and not (self.folder / "log").exists():
+        """What an earlier job in the folder had published, where it came that far.
+
+        Raises:
+            ConfigurationError: the folder is not empty and no job of these figures began in it.
+        """
+        job = self.folder / _JOB
+        if not job.exists():
+            if self.folder.exists() and any(path != _unfinished(job) for path in self.folder.iterdir()):
                 remedy = "name a new or empty folder: --dir DIR"
                 message = f"{self.folder} holds something else, or a job that cannot be continued"
                 raise ConfigurationError(message, remedy=remedy)
             return None
-        found: dict[str, Any] = json.loads(marker.read_text("utf-8"))
-        if found["job"] != self._identity():
+        if json.loads(job.read_text("utf-8")) != self._identity():
             raise ConfigurationError(
                 f"{self.folder} holds a job of other figures", remedy="name another folder: --dir DIR"
             )
+        published = self.folder / _PUBLISHED
+        found: dict[str, Any] | None = json.loads(published.read_text("utf-8")) if published.exists() else None
         return found
 
     def _identity(self) -> dict[str, Any]:
@@ -224,28 +230,26 @@ class _Job:
     def _start_over(self) -> None:
         """Clear what a job left that was killed while it published: nothing of it was archived.
 
-        The log goes last: by it, a job that is killed here knows the folder as its own.
+        The folder is noted as the job's own before anything else is in it: nothing is cleared that is not.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.tampering:
+            _write_whole(self.folder / _JOB, self._identity())
         for part in ("lake", "log"):
             shutil.rmtree(self.folder / part, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
 
     def _publish(self, pipe: op.Pipeline, source: pa.Table) -> dict[str, Any]:
         events = life_events(source, self.seed)
         rejected: Counter[str] = Counter()
         with self._stage("publish", len(events)) as done, pipe.producer() as producer:
             published = publish_events(producer, source, events, rejected, done)
-        found = {"job": self._identity(), "published": published, "rejected": dict(sorted(rejected.items()))}
+        found = {"published": published, "rejected": dict(sorted(rejected.items()))}
         if not self.tampering:
             self._note_published(found)
         return found
 
     def _note_published(self, found: Mapping[str, Any]) -> None:
-        """Write the marker whole, or not at all."""
-        marker = self.folder / _PUBLISHED
-        unfinished = marker.with_suffix(".writing")
-        unfinished.write_text(json.dumps(found), "utf-8")
-        unfinished.replace(marker)
+        _write_whole(self.folder / _PUBLISHED, found)
 
     def _tamper_with_log(self, pipe: op.Pipeline, kinds: list[Kind]) -> list[Tampered]:
         if not kinds:
@@ -265,6 +269,17 @@ class _Job:
         raw, clean = (self.folder / "lake" / table / self.topic.name for table in ("raw", "clean"))
         in_raw = tamper_with_raw(raw, self.topic, plan[Hop.RAW], self.seed, earlier)
         return in_raw + tamper_with_clean(clean, self.topic, plan[Hop.CLEAN], self.seed, [*earlier, *in_raw])
+
+
+def _write_whole(path: Path, value: Any) -> None:
+    """Write JSON to a file whole, or not at all."""
+    unfinished = _unfinished(path)
+    unfinished.write_text(json.dumps(value), "utf-8")
+    unfinished.replace(path)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_suffix(".writing")
 
 
 def publish_events(

@@ -133,6 +133,15 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_log_and_a_lake_that_are_not_the_demos_are_left_alone(tmp_path):
+    for name in ("log", "lake"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "records").write_text("a year of work")
+    with pytest.raises(ConfigurationError, match="holds something else"):
+        run(tmp_path, FEW)
+    assert sorted(path.parent.name for path in tmp_path.glob("*/records")) == ["lake", "log"]
+
+
 def test_a_job_of_other_figures_is_not_continued(account):
     with pytest.raises(ConfigurationError, match="other figures"):
         run(account.folder, FEW - 1)
