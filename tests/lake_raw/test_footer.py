@@ -1,4 +1,4 @@
-"""Footers of raw and of clean files are read by one function: what it refuses, it refuses of either in the same words."""
+"""Footers of raw and clean files are read by one function: what it refuses of one kind, it refuses of the other."""
 
 from __future__ import annotations
 
