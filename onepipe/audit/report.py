@@ -14,11 +14,11 @@ from onepipe.audit.verdict import Bucket, DamagedFile, Finding, HopVerdict, Kind
 
 _LEVELS: Final = " ▁▂▃▄▅▆▇█"
 _WIDTH: Final = 73
-_COLUMNS: Final = 100
+_COLUMNS: Final = 80
 _SPANS: Final = (1, 2, 3, 4, 6, 8, 12, 24)
 _LISTED: Final = 50
 _DAMAGED_LISTED: Final = 5
-_NOTE_INDENT: Final = " " * 12
+_NOTE_INDENT: Final = " " * 4
 _HASH: Final = re.compile(r"-([0-9a-f]{8})[0-9a-f]{24}\.parquet\Z")
 _MARKS: Final = {
     State.BALANCED: " ",
@@ -78,7 +78,7 @@ def _span(least: int) -> int:
 
 
 def text_report(verdict: Verdict) -> str:
-    """The verdict for a terminal of 100 columns."""
+    """The verdict for a terminal of 80 columns; only the path of a damaged file may be longer."""
     lines = [f"{verdict.topic}: {verdict.state.value} ({verdict.level}, {verdict.at:%Y-%m-%d %H:%M} UTC)", ""]
     lines.append(f"  {'hop':<10}{'expected':>14}{'found':>14}  state")
     for hop in verdict.hops:
@@ -93,7 +93,9 @@ def text_report(verdict: Verdict) -> str:
         for finding in verdict.findings[:_LISTED]:
             lines += _finding(finding)
         if len(verdict.findings) > _LISTED:
-            lines.append(f"  … and {len(verdict.findings) - _LISTED:,} more (all are in the JSON report)")
+            lines.append(
+                f"  … and {len(verdict.findings) - _LISTED:,} more (all are in verdict.findings, and in --json)"
+            )
     return "\n".join(lines)
 
 
@@ -145,18 +147,23 @@ def _wrapped(text: str, indent: str, further: str | None = None) -> list[str]:
 
 def _text_picture(buckets: Sequence[Bucket]) -> list[str]:
     drawn = bars(buckets, _WIDTH)
-    if not drawn:
+    if len(drawn) < 2:  # one bar shows nothing that the figures do not
         return []
     top = max(max(bar.found, bar.expected) for bar in drawn) or 1
     heights = "".join(_LEVELS[-(-bar.found * 8 // top)] for bar in drawn)
     marks = "".join(_MARKS[bar.state] for bar in drawn)
-    first, last = f"{drawn[0].first:%Y-%m-%d}", f"{drawn[-1].last:%Y-%m-%d}"
-    gap = max(1, len(drawn) - len(first) - len(last))
+    first, last = (f"{moment:{time_format(drawn)}}" for moment in (drawn[0].first, drawn[-1].last))
+    between = " " * (len(drawn) - len(first) - len(last))
     lines = ["", f"  records in raw by their time, {span_text(drawn)} a bar, up to {top:,}"]
-    lines += [f"  {heights}", *([f"  {marks}"] if marks.strip() else []), f"  {first}{' ' * gap}{last}"]
+    lines += [f"  {heights}", *([f"  {marks}"] if marks.strip() else []), f"  {first}{between or ' – '}{last}"]
     if marks.strip():
         lines.append("  - short   + over   ~ altered   ? unknown   · open")
     return lines
+
+
+def time_format(drawn: Sequence[Bar]) -> str:
+    """How to write the ends of a picture: as dates, and where it is of less than three days with the time."""
+    return "%Y-%m-%d" if drawn[-1].last - drawn[0].first >= dt.timedelta(days=3) else "%Y-%m-%d %H:%M"
 
 
 def span_text(drawn: Sequence[Bar]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from onepipe.audit.report import Bar, bars, by_damage, differing_text, span_text, state_text
+from onepipe.audit.report import Bar, bars, by_damage, differing_text, span_text, state_text, time_format
 from onepipe.audit.verdict import Bucket, DamagedFile, Finding, HopVerdict, State, Verdict
 
 _COLOURS: Final = {
@@ -119,7 +119,7 @@ def _picture(buckets: Sequence[Bucket]) -> str:
     top = max(max(bar.found, bar.expected) for bar in drawn) or 1
     step = _WIDTH / len(drawn)
     shapes = "".join(_bar(bar, number * step, step * 0.9, top) for number, bar in enumerate(drawn))
-    first, last = f"{drawn[0].first:%Y-%m-%d}", f"{drawn[-1].last:%Y-%m-%d}"
+    first, last = (f"{moment:{time_format(drawn)}}" for moment in (drawn[0].first, drawn[-1].last))
     base = _HEIGHT + _MARK_HEIGHT + 18
     labels = (
         f"<text x='0' y='{base}' font-size='12' fill='#555'>{first}</text>"
