@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from onepipe.cli import codegen, demo, verify
+from onepipe.cli.output import prepare
 
 _COMMANDS = (demo, verify, codegen)
 
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: words of the command line; the process's own where None.
     """
+    prepare()
     try:
         try:
             options = parser().parse_args(arguments)
@@ -50,10 +52,11 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="onepipe",
         description="One pipeline between every producer and every consumer of a company's events.",
-        epilog="Exit codes: 0 well, 1 not balanced, 2 the command could not be carried out.",
+        epilog="`onepipe COMMAND --help` says more. Exit codes: 0 well, 1 not balanced, 2 could not be carried out.",
     )
     top.add_argument("--version", action=_Version, nargs=0, help="say which release this is")
-    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    top.set_defaults(run=_without_command)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
     for command in _COMMANDS:
         command.add(commands)
     return top
@@ -67,6 +70,11 @@ class _Version(argparse.Action):
 
         sys.stdout.write(f"onepipe {version('onepipe')}\n")
         parser.exit()
+
+
+def _without_command(_: argparse.Namespace) -> int:
+    parser().print_help(sys.stderr)
+    return _FAILED
 
 
 def _fail(error: Exception) -> int:

@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def prepare() -> None:
+    """Make standard output and error take whatever is printed.
+
+    Files and pipes get UTF-8 whatever the system's encoding is, as JSON, HTML and Python source must be. A terminal
+    gets its own encoding, with "?" in place of what that lacks.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            if stream.isatty():
+                stream.reconfigure(errors="replace")
+            else:
+                stream.reconfigure(encoding="utf-8")
+
+
+def own_name() -> str:
+    """How to call this command line again from the same folder, as a word of a shell.
+
+    A virtual environment that is not activated has its commands off the path: "onepipe" would not be found, or be
+    another one.
+    """
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m onepipe.cli"
+    found = shutil.which("onepipe")
+    same = found is not None and called.exists() and called.samefile(found)
+    return "onepipe" if same else shlex.quote(sys.argv[0])
 
 
 def say_text(text: str) -> None:

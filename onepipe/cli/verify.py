@@ -17,7 +17,14 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "verify",
         help="say whether a topic is balanced, and name each record that is not",
-        description="Compare, hop by hop, what was published, archived and merged, from the lake's files alone.",
+        description=(
+            "Compare, hop by hop, what was published, archived and merged, from the lake's files alone, and name each "
+            "record that differs."
+        ),
+        epilog=(
+            "Exit codes: 0 balanced, or not covered by evidence and nothing known to be wrong; 1 any other verdict; 2 "
+            "could not be carried out. docs/how-to/find-a-missing-record.md says what each verdict asks of you."
+        ),
     )
     parser.add_argument("topic", metavar="TOPIC", help="name of the topic")
     parser.add_argument("--lake", metavar="DIR", required=True, help="folder of the lake")
@@ -25,7 +32,10 @@ def add(commands: Any) -> None:
         "--level",
         choices=("accounted", "proved", "deep"),
         default="proved",
-        help="how deep to look: by sums, by each raw file's messages, or all of the clean table (default: proved)",
+        help=(
+            "how deep to look. accounted: sums against the evidence; proved: also each raw file against its own "
+            "messages; deep: also all of the clean table against raw (default: proved)"
+        ),
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the verdict as one JSON object")

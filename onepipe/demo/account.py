@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
+from typing import Final
 
 from onepipe.demo.job import Account
 
+_COLUMNS: Final = 80
+_SEPARATOR: Final = "   "
 
-def text_account(account: Account) -> str:
-    """The account in a screen or two."""
+
+def text_account(account: Account, command: str = "onepipe") -> str:
+    """The account in a screen or two, for a terminal of 80 columns.
+
+    Args:
+        account: what the job did.
+        command: how the command line is called in what to try next.
+    """
     lines = [
         "",
         f"{account.source_rows:,} flights of 2013 went through the pipeline.",
@@ -20,15 +30,31 @@ def text_account(account: Account) -> str:
         *_tampered(account),
         *_delays(account),
         "",
-        "Seconds by stage: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in account.seconds.items()),
+        *_stages(account),
         f"Everything lies in {account.folder}",
+        "(delete the folder when you are done)",
         "",
         "What to try next:",
-        f"  onepipe verify {account.verdict.topic} --lake {account.folder / 'lake'}",
-        "  onepipe demo --lose 3 --repeat 3 --alter 3",
-        "  the tutorial: docs/tutorial.md",
+        *_next(account, command),
     ]
     return "\n".join(lines)
+
+
+def _stages(account: Account) -> list[str]:
+    text = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in account.seconds.items())
+    return textwrap.wrap(f"Seconds by stage: {text}", _COLUMNS, subsequent_indent="  ")
+
+
+def _next(account: Account, command: str) -> list[str]:
+    verify = f"{command} verify {account.verdict.topic} --lake {shlex.quote(str(account.folder / 'lake'))}"
+    if account.tampered:
+        further = [
+            f"  {verify} --html > verdict.html",
+            "  what each verdict asks of you: docs/how-to/find-a-missing-record.md",
+        ]
+    else:
+        further = [f"  {command} demo --lose 3 --repeat 3 --alter 3"]
+    return [f"  {verify}", *further, "  the tutorial: docs/tutorial.md"]
 
 
 def _figures(account: Account) -> list[str]:
@@ -46,9 +72,9 @@ def _figures(account: Account) -> list[str]:
 
 
 def _figure(name: str, count: int, what: str) -> list[str]:
-    """A figure and what it counts, within 100 columns."""
+    """A figure and what it counts."""
     head = f"  {name:<18}{count:>12,}  "
-    return textwrap.wrap(what, 100, initial_indent=head, subsequent_indent=" " * len(head))
+    return textwrap.wrap(what, _COLUMNS, initial_indent=head, subsequent_indent=" " * len(head))
 
 
 def _tampered(account: Account) -> list[str]:
@@ -62,10 +88,10 @@ def _tampered(account: Account) -> list[str]:
 
 def _delays(account: Account) -> list[str]:
     answer = "equals" if account.query_right else "differs from"
-    lines = [f"Flights and mean arrival delay by carrier; the lake's answer {answer} the source file's:"]
+    lines = ["Flights and mean arrival delay in minutes, by carrier; the lake's answer", f"{answer} the source file's:"]
     cells = [
         f"{carrier} {count:>6,}  {'–' if mean is None else f'{mean:6.2f}'}"
         for carrier, (count, mean) in account.delays.items()
     ]
-    lines += ["  " + "    ".join(cells[start : start + 4]) for start in range(0, len(cells), 4)]
+    lines += ["  " + _SEPARATOR.join(cells[start : start + 4]) for start in range(0, len(cells), 4)]
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -15,6 +16,7 @@ import pytest
 from audited_world import World, lose
 
 from onepipe.cli import main
+from onepipe.cli.output import own_name
 
 COMMAND = (sys.executable, "-m", "onepipe.cli")
 FEW = "600"
@@ -34,8 +36,8 @@ def lake(tmp_path_factory):
 
 
 def run(*words: object, **options) -> subprocess.CompletedProcess[str]:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.run([*COMMAND, *map(str, words)], text=True, check=False, **pipes)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+    return subprocess.run([*COMMAND, *map(str, words)], check=False, **pipes)
 
 
 def test_results_go_to_standard_output_and_progress_to_standard_error(lake):
@@ -60,6 +62,41 @@ def test_output_that_cannot_be_written_is_said_so(lake):
     assert done.returncode == 2
     assert "No space left" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_a_verdict_is_written_as_utf_8_to_a_file_whatever_the_systems_encoding(lake):
+    done = run("verify", "Trips", "--lake", lake, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, encoding="utf-8")
+    assert done.returncode == 1
+    assert "• lost at the clean hop" in done.stdout
+    assert done.stderr == "verify …\n"
+
+
+def test_a_terminal_that_lacks_a_character_shows_a_question_mark(lake):
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    words = [*COMMAND, "verify", "Trips", "--lake", str(lake)]
+    with subprocess.Popen(words, stdout=theirs, stderr=subprocess.DEVNULL, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal's other end is closed
+            while piece := os.read(ours, 4096):
+                shown += piece
+    os.close(ours)
+    assert process.returncode == 1
+    assert b"? lost at the clean hop" in shown
+
+
+def test_what_to_call_is_the_command_where_the_path_leads_to_it_and_else_as_it_was_called(tmp_path, monkeypatch):
+    program = tmp_path / "a folder" / "onepipe"
+    program.parent.mkdir()
+    program.touch(0o755)
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert own_name() == f"'{program}'"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert own_name() == "onepipe"
+    monkeypatch.setattr(sys, "argv", ["/somewhere/onepipe/cli/__main__.py"])
+    assert own_name() == f"{sys.executable} -m onepipe.cli"
 
 
 def test_on_a_terminal_progress_is_a_bar(lake):
@@ -141,7 +178,7 @@ def test_without_a_folder_the_demo_makes_its_own(tmp_path):
     assert done.returncode == 0
     (folder,) = tmp_path.iterdir()
     assert f"Everything lies in {folder}" in done.stdout
-    assert f"onepipe verify Flights --lake {folder / 'lake'}" in done.stdout
+    assert f"onepipe.cli verify Flights --lake {folder / 'lake'}" in done.stdout
 
 
 @pytest.mark.slow

@@ -70,12 +70,22 @@ def test_a_finished_job_run_again_finds_what_it_left(account):
     same(account, run(account.folder, FEW))
 
 
-def test_the_account_fits_into_100_columns(account, tmp_path):
+def test_the_account_fits_into_80_columns_but_for_paths(account, tmp_path):
     tampered = run(tmp_path, FEW, tampering=Tampering(2, 2, 2))
     for each in (account, tampered):
-        lines = [line for line in text_account(each).splitlines() if str(each.folder) not in line]
-        assert max(map(len, lines)) <= 100
+        paths = (str(each.folder), ".parquet")
+        lines = [line for line in text_account(each).splitlines() if not any(path in line for path in paths)]
+        assert max(map(len, lines)) <= 80
         assert any("the lake's answer" in line for line in lines)
+
+
+def test_what_to_try_next_is_called_as_the_demo_was_and_depends_on_what_it_did(account, tmp_path):
+    balanced = text_account(account, ".venv/bin/onepipe")
+    assert f"  .venv/bin/onepipe verify Flights --lake {account.folder / 'lake'}\n" in balanced
+    assert "  .venv/bin/onepipe demo --lose 3" in balanced
+    tampered = text_account(run(tmp_path / "a folder", FEW, tampering=Tampering(lose=1)))
+    assert f"  onepipe verify Flights --lake '{tmp_path / 'a folder' / 'lake'}' --html" in tampered
+    assert "demo --lose" not in tampered
 
 
 def check_named(account, folder, count: int) -> None:
