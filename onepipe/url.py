@@ -40,12 +40,15 @@ class Url:
         """Take a URL apart.
 
         Raises:
-            ConfigurationError: no scheme, a fragment, or a setting that stands more than once.
+            ConfigurationError: no scheme, a fragment, a host out of form, or a setting that stands more than once.
         """
         scheme, separator, _ = text.partition("://")
         if not separator or not scheme:
             raise ConfigurationError("the URL of a log begins with its scheme", remedy="for instance memory://")
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:  # its text may quote the URL, and so a password
+            raise ConfigurationError("the host of the URL is out of form", remedy="brackets are for IPv6") from None
         if parts.fragment:
             raise ConfigurationError("the URL of a log has no fragment", remedy="write # as %23")
         login, _, host = parts.netloc.rpartition("@")

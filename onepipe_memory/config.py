@@ -73,6 +73,8 @@ class MemoryConfig:
         """
         given = {**url.query, **settings}
         for name in given:
+            if not isinstance(name, str):
+                raise ConfigurationError(f"a setting's name is text, not {type(name).__name__}")
             if name not in _NAMES:
                 raise ConfigurationError(f"the memory transport has no setting {name!r}{nearest(name, _NAMES)}")
         if "clock" in url.query:
@@ -87,15 +89,22 @@ def folder_of(url: Url) -> Path | None:
     """The folder a URL names, or None where the log is in memory.
 
     Raises:
-        ConfigurationError: the URL has both a name and a path, or a user.
+        ConfigurationError: the URL has both a name and a path, a user, or a path that cannot be a folder's.
     """
     if url.user is not None:
         raise ConfigurationError("a memory log has no users")
     if url.path in ("", "/"):
         return None
     if url.host == ".":
-        return Path(url.path.lstrip("/")).resolve()
+        return _resolved(url.path.lstrip("/"))
     if url.host:
         remedy = f"memory://{url.host} is in memory, memory://{url.path} on disk, memory://.{url.path} relative"
         raise ConfigurationError("a memory log has a name or a folder, not both", remedy=remedy)
-    return Path(url.path).resolve()
+    return _resolved(url.path)
+
+
+def _resolved(path: str) -> Path:
+    try:
+        return Path(path).resolve()
+    except (ValueError, RuntimeError) as error:  # a null byte, a lone surrogate; a circle of symbolic links
+        raise ConfigurationError(f"the path of the log's folder cannot be followed: {error}") from error

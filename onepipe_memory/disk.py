@@ -24,7 +24,7 @@ from onepipe_memory.config import MemoryConfig
 from onepipe_memory.disk_partition import DiskPartition
 from onepipe_memory.disk_writer import DiskWriter
 from onepipe_memory.errors import no_topic
-from onepipe_memory.files import FileLock, read_json, sync_folder, write_json
+from onepipe_memory.files import FileLock, disk_errors, read_json, sync_folder, write_json
 from onepipe_memory.groups import Offsets
 from onepipe_memory.store import Closable, TopicLog
 
@@ -55,10 +55,8 @@ class DiskStore:
         self._written = FileLock(folder / "lock")
         self._groups: dict[str, FileLock] = {}
         self._topics: dict[str, tuple[Path, TopicLog[DiskPartition]]] = {}
-        try:
+        with disk_errors("the log's folder cannot be used"):
             _open_folder(folder)
-        except OSError as error:
-            raise TransportError(f"the log's folder cannot be used: {error}") from error
 
     @property
     def default_registry(self) -> str | None:
@@ -76,18 +74,15 @@ class DiskStore:
             if (existing := self.get(name)) is not None:
                 return existing
             self._own()
-            log = uuid.uuid4().hex
-            staged, folder = self._folder / "staging" / log, self._folder / "topics" / f"{name}@{log}"
-            for number in range(partitions):
-                (staged / str(number)).mkdir(parents=True)
-            settings = {"name": name, "log": log, "partitions": partitions, "retention_ms": retention_ms}
-            write_json(staged / "topic.json", settings)
-            staged.rename(folder)
-            sync_folder(folder.parent)
-            return self._load(name, folder)
+            with disk_errors("the topic cannot be created", topic=name):
+                return self._create(name, partitions, retention_ms)
 
     def get(self, name: str) -> TopicLog[DiskPartition] | None:
-        """The topic of that name, or None; looks at the folder, as another process may have changed it."""
+        """The topic of that name, or None; looks at the folder, as another process may have changed it.
+
+        Raises:
+            TransportError: its folder cannot be read.
+        """
         with self._lock:
             found = list(self._folder.glob(f"topics/{name}@*"))
             folder = found[0] if found else None
@@ -96,7 +91,10 @@ class DiskStore:
                 self._drop(name)
             elif known is not None:
                 return known[1]
-            return self._load(name, folder) if folder else None
+            if folder is None:
+                return None
+            with disk_errors("the topic cannot be opened", topic=name):
+                return self._load(name, folder)
 
     def names(self) -> list[str]:
         """Names of the topics, sorted."""
@@ -111,8 +109,9 @@ class DiskStore:
             self._own()
             folder = self._topics[name][0]
             self._drop(name)
-            deleted = folder.rename(self._folder / "staging" / f"{topic.description.log}-deleted")
-            sync_folder(folder.parent)
+            with disk_errors("the topic cannot be deleted", topic=name):
+                deleted = folder.rename(self._folder / "staging" / f"{topic.description.log}-deleted")
+                sync_folder(folder.parent)
             shutil.rmtree(deleted, ignore_errors=True)
 
     def writer(self, log: Log, on_close: Callable[[Closable], None]) -> Writer:
@@ -129,20 +128,25 @@ class DiskStore:
         """The committed offsets of a group.
 
         Raises:
-            TransportError: readers of this group run in another process.
+            TransportError: readers of this group run in another process, or its offsets cannot be read.
         """
-        with self._lock:
+        with self._lock, disk_errors(f"the offsets of group {group!r} cannot be read"):
             folder = self._group_folder(group)
             folder.mkdir(parents=True, exist_ok=True)
             lock = self._groups.setdefault(group, FileLock(folder / "lock"))
             lock.hold(f"has the readers of group {group!r}")
-            stored = read_json(folder / "offsets.json", [])
+            stored = read_json(folder / "offsets.json", _are_offsets, [])
             return {(log, partition): offset for log, partition, offset in stored}
 
     def save_offsets(self, group: str, offsets: Offsets) -> None:
-        """Keep the committed offsets of a group, durably."""
+        """Keep the committed offsets of a group, durably.
+
+        Raises:
+            TransportError: they cannot be written.
+        """
         rows = [[log, partition, offset] for (log, partition), offset in sorted(offsets.items())]
-        write_json(self._group_folder(group) / "offsets.json", rows)
+        with disk_errors(f"the offsets of group {group!r} cannot be written"):
+            write_json(self._group_folder(group) / "offsets.json", rows)
 
     def release_group(self, group: str) -> None:
         """Let other processes have the group."""
@@ -166,13 +170,27 @@ class DiskStore:
             lock.release()
 
     def _own(self) -> None:
-        self._written.hold("writes to this log")
+        with disk_errors("the log cannot be locked"):
+            self._written.hold("writes to this log")
 
     def _partitions(self) -> list[DiskPartition]:
         return [partition for _, topic in self._topics.values() for partition in topic.partitions]
 
+    def _create(self, name: str, partitions: int, retention_ms: int | None) -> TopicLog[DiskPartition]:
+        log = uuid.uuid4().hex
+        staged, folder = self._folder / "staging" / log, self._folder / "topics" / f"{name}@{log}"
+        for number in range(partitions):
+            (staged / str(number)).mkdir(parents=True)
+        settings = {"name": name, "log": log, "partitions": partitions, "retention_ms": retention_ms}
+        write_json(staged / "topic.json", settings)
+        staged.rename(folder)
+        sync_folder(folder.parent)
+        return self._load(name, folder)
+
     def _load(self, name: str, folder: Path) -> TopicLog[DiskPartition]:
-        settings = read_json(folder / "topic.json")
+        settings = read_json(folder / "topic.json", _is_topic)
+        if settings is None:
+            raise TransportError(f"{folder} has no topic.json", topic=name, remedy="restore the file from a copy")
         description = TopicDescription(name, settings["log"], settings["partitions"], settings["retention_ms"])
         partitions = [
             DiskPartition(folder / str(number), name, number, description.retention_ms, self._config, self._own)
@@ -187,11 +205,14 @@ class DiskStore:
             partition.delete()
 
     def _group_folder(self, group: str) -> Path:
-        return self._folder / "groups" / quote(group, safe="").replace(".", "%2E")
+        try:
+            return self._folder / "groups" / quote(group, safe="").replace(".", "%2E")
+        except UnicodeEncodeError:
+            raise ConfigurationError("a group's name holds a lone surrogate, which is not text") from None
 
 
 def _open_folder(folder: Path) -> None:
-    form: dict[str, Any] | None = read_json(folder / "log.json")
+    form: dict[str, Any] | None = read_json(folder / "log.json", _is_form)
     if form is None:
         if folder.exists() and list(folder.iterdir()):
             raise ConfigurationError(f"{folder} holds something else", remedy="name a new or empty folder")
@@ -201,3 +222,24 @@ def _open_folder(folder: Path) -> None:
     elif form["format"] > FORMAT:
         message = f"{folder} has form {form['format']}, this release knows {FORMAT}"
         raise ConfigurationError(message, remedy="upgrade onepipe")
+
+
+def _is_form(value: Any) -> bool:
+    return type(value["format"]) is int
+
+
+def _is_topic(value: Any) -> bool:
+    retention = value["retention_ms"]
+    return (
+        isinstance(value["log"], str)
+        and type(value["partitions"]) is int
+        and value["partitions"] > 0
+        and (retention is None or type(retention) is int)
+    )
+
+
+def _are_offsets(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(log, str) and type(partition) is int and type(offset) is int and offset >= 0
+        for log, partition, offset in value
+    )

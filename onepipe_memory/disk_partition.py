@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from onepipe_memory.segment import SUFFIX, Segment, segment_name
 
 _START: Final = "start.json"
 _FIRST: Final = attrgetter("first")
+_SEGMENT: Final = re.compile(r"[0-9]{20}" + re.escape(SUFFIX))
 
 
 class DiskPartition:
@@ -52,6 +54,7 @@ class DiskPartition:
         self._start = 0
         self._file: FileIO | None = None
         self._broken: str | None = None
+        self._unsure = False  # whether a write began that may not have come to its end
 
     def bounds(self) -> Bounds:
         """The offsets it holds now."""
@@ -120,9 +123,12 @@ class DiskPartition:
             TransportError: it could not be written; nothing of it is in the log.
         """
         with self._lock:
+            if self._unsure:
+                self._look_again()
             if self._broken or self._file is None:
                 raise self._failed(self._broken or "it is not open for writing")
             segment = self._segments[-1]
+            self._unsure = True
             try:
                 if segment.size >= self._config.segment_bytes:
                     self._begin_segment(segment.end)
@@ -132,8 +138,10 @@ class DiskPartition:
                 _write_all(self._file, batch)
             except OSError as error:
                 self._cut(segment.size)
+                self._unsure = False
                 raise self._failed(error) from error
             segment.note(header)
+            self._unsure = False
             return header.first
 
     def sync(self) -> None:
@@ -192,23 +200,36 @@ class DiskPartition:
             if self.deleted:
                 raise no_topic(self.topic) from error
             raise position_lost(self.topic, self.number, offset, *self._bounds()) from error
+        except OSError as error:
+            raise self._failed(error) from error
 
     def _refresh(self) -> None:
         """See what the writing process wrote since; the writing process itself knows."""
+        if self._file is not None and self._unsure:
+            self._look_again()
         if self._file is not None:
             self._expire()
             return
         try:
-            names = sorted(path.name for path in self._folder.iterdir() if path.suffix == SUFFIX)
+            names = sorted(path.name for path in self._folder.iterdir() if _SEGMENT.fullmatch(path.name))
             known = {segment.path.name: segment for segment in self._segments}
             last = self._segments[-1].path.name if self._segments else ""
             self._segments = [known.get(name) or self._segment(name) for name in names]
             for segment in self._segments:
                 if segment.path.name >= last:
                     segment.extend(last=segment is self._segments[-1])
-            self._start = read_json(self._folder / _START, {"start": 0})["start"]
+            self._start = read_json(self._folder / _START, _is_start, {"start": 0})["start"]
         except FileNotFoundError:
             self.deleted = not self._folder.exists()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _look_again(self) -> None:
+        """Read what is in the files, after an interrupt came amid a write: all of it, a part, or nothing."""
+        self.close()
+        self._segments = []
+        self.open_for_append()
+        self._unsure = False
 
     def _segment(self, name: str) -> Segment:
         return Segment(self._folder / name, self.topic, self.number)
@@ -219,9 +240,10 @@ class DiskPartition:
             _SYNC(self._file.fileno())
             self._file.close()
         segment = self._segment(segment_name(first))
-        self._file = FileIO(segment.path, "ab")
+        file = FileIO(segment.path, "ab")
         sync_folder(self._folder)
         self._segments.append(segment)
+        self._file = file
         return segment
 
     def _expire(self) -> None:
@@ -260,3 +282,7 @@ def _write_all(file: FileIO, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]
+
+
+def _is_start(value: object) -> bool:
+    return isinstance(value, dict) and type(value["start"]) is int and value["start"] >= 0

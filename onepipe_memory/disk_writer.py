@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 import time
 from collections import deque
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 
 _Entry: TypeAlias = tuple[Outgoing, OnOutcome]
+_Waiting: TypeAlias = dict[DiskPartition, list[_Entry]]
+_Written: TypeAlias = tuple[DiskPartition, int]
 
 
 class _Settled(NamedTuple):
@@ -54,7 +57,7 @@ class DiskWriter:
         self._partitions: dict[tuple[str, int], DiskPartition] = {}
         self._writing = threading.Lock()
         self._state = threading.Condition()
-        self._waiting: dict[DiskPartition, list[_Entry]] = {}
+        self._waiting: _Waiting = {}
         self._waiting_bytes = 0
         self._waiting_since = 0.0
         self._linger = self._config.linger_ms / 1000
@@ -74,7 +77,8 @@ class DiskWriter:
             self._check_open()
             if not self._waiting:
                 self._waiting_since = time.monotonic()
-            self._waiting.setdefault(partition, []).append((message, on_outcome))
+            entries, entry = self._waiting.setdefault(partition, []), (message, on_outcome)
+            entries += (entry,)  # no call from here to the count, so no interrupt comes between
             self._waiting_bytes += size
             self._unsettled += 1
             due = self._waiting_bytes >= self._config.batch_bytes or self._lingered()
@@ -112,43 +116,63 @@ class DiskWriter:
             self._closed = True
             waiting, self._waiting = self._waiting, {}
         with self._writing:
-            for entries in waiting.values():
-                self._fail(entries, "the writer was closed before it was written", indeterminate=False)
+            for partition in list(waiting):
+                self._fail(waiting, partition, "the writer was closed before it was written", indeterminate=False)
         self._tell()
         self._on_close(self)
 
     def _write(self) -> None:
         """Write and sync a batch for each partition. One thread at a time, so that order is kept."""
+        written: list[_Written] = []
         with self._writing:
             began = time.monotonic()
-            with self._state:
-                waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
-            written = []
-            for partition, entries in waiting.items():
-                try:
-                    written.append((partition, entries, partition.append([message for message, _ in entries])))
-                except TransportError as error:
-                    self._fail(entries, error.message, indeterminate=False)
-            for partition, entries, first in written:
-                try:
-                    if self._config.sync == "disk":
-                        partition.sync()
-                except TransportError as error:
-                    self._fail(entries, error.message, indeterminate=True)
-                else:
-                    self._due.append(_Settled(entries, first))
+            waiting: _Waiting = {}
+            try:
+                with self._state:
+                    waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
+                self._append(waiting, written)
+                self._sync(waiting, written)
+            except BaseException:  # an interrupt: some of it may be in the log
+                for partition in list(waiting):
+                    self._fail(waiting, partition, "writing was interrupted", indeterminate=True)
+                raise
             # On a slow disk batches grow, so that no more than half of the time is spent waiting for it.
             self._linger = max(self._config.linger_ms / 1000, time.monotonic() - began)
         if written:
             self._log.wake()
 
-    def _fail(self, entries: list[_Entry], why: str, *, indeterminate: bool) -> None:
-        message = entries[0][0]
-        error = DeliveryError(why, topic=message.topic, partition=message.partition, indeterminate=indeterminate)
-        self._due.append(_Settled(entries, None, error))
+    def _append(self, waiting: _Waiting, written: list[_Written]) -> None:
+        """Append a batch to each partition; what cannot be has its outcome, and waits no more."""
+        for partition, entries in list(waiting.items()):
+            try:
+                written.append((partition, partition.append([message for message, _ in entries])))
+            except TransportError as error:
+                self._fail(waiting, partition, error.message, indeterminate=False)
+            except (struct.error, TypeError, ValueError) as error:  # a message has not the port's form
+                self._fail(waiting, partition, f"it cannot be written: {type(error).__name__}", indeterminate=False)
+
+    def _sync(self, waiting: _Waiting, written: list[_Written]) -> None:
+        """Sync each partition, after which its messages have their outcome."""
+        for partition, first in written:
+            try:
+                if self._config.sync == "disk":
+                    partition.sync()
+            except TransportError as error:
+                self._fail(waiting, partition, error.message, indeterminate=True)
+            else:
+                self._settle(waiting, partition, _Settled(waiting[partition], first))
+
+    def _fail(self, waiting: _Waiting, partition: DiskPartition, why: str, *, indeterminate: bool) -> None:
+        error = DeliveryError(why, topic=partition.topic, partition=partition.number, indeterminate=indeterminate)
+        self._settle(waiting, partition, _Settled(waiting[partition], None, error))
+
+    def _settle(self, waiting: _Waiting, partition: DiskPartition, settled: _Settled) -> None:
+        """Have the outcome of a partition's messages told; they wait no more."""
+        self._due += (settled,)  # without a call until they are deleted, so that no interrupt comes between
+        del waiting[partition]
 
     def _tell(self) -> None:
-        """Tell what is due; should a callback raise, the others are told next time."""
+        """Tell what is due; should a callback raise, the others are told next time, an interrupted one again."""
         while True:
             try:
                 settled = self._due.popleft()
@@ -156,8 +180,14 @@ class DiskWriter:
                 return
             entries, told = settled.entries, 0
             try:
-                for told, (message, on_outcome) in enumerate(entries, 1):
-                    on_outcome(settled.outcome(told - 1, message.timestamp))
+                for message, on_outcome in entries:
+                    outcome = settled.outcome(told, message.timestamp)
+                    try:
+                        on_outcome(outcome)
+                    except Exception:
+                        told += 1
+                        raise
+                    told += 1
             finally:
                 if told < len(entries):
                     self._due.appendleft(settled.after(told))

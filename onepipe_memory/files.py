@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from onepipe.errors import ConfigurationError, TransportError
+from onepipe.errors import ConfigurationError, OnepipeError, TransportError
 
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]  # absent there
+
+
+@contextmanager
+def disk_errors(doing: str, *, topic: str | None = None) -> Iterator[None]:
+    """Turn what the operating system refuses into TransportError.
+
+    Args:
+        doing: what failed, for the message.
+        topic: the topic it happened on, where it was one.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, OnepipeError):
+            raise
+        raise TransportError(f"{doing}: {error}", topic=topic) from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -27,12 +45,26 @@ def write_json(path: Path, value: Any) -> None:
     sync_folder(path.parent)
 
 
-def read_json(path: Path, default: Any = None) -> Any:
-    """The value in a JSON file, or `default` where there is no such file."""
+def read_json(path: Path, sound: Callable[[Any], bool], default: Any = None) -> Any:
+    """The value in a JSON file, or `default` where there is no such file.
+
+    Args:
+        path: the file.
+        sound: whether a value has the form that was written; what it raises counts as no.
+        default: what to return where there is no file.
+
+    Raises:
+        TransportError: the file holds something else.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_bytes())
+        if sound(value):
+            return value
     except FileNotFoundError:
         return default
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass  # told below, as any other form is
+    raise TransportError(f"{path} does not hold what was written", remedy="restore the file from a copy")
 
 
 class FileLock:
@@ -69,7 +101,7 @@ class FileLock:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            holder = file.read().decode() or "unknown"
+            holder = file.read().decode("ascii", "replace") or "unknown"
             file.close()
             raise TransportError(
                 f"another process (pid {holder}) {what}: {self._path} is locked", remedy="close it there first"
