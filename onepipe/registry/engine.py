@@ -40,6 +40,7 @@ def open_engine(url: str, busy_timeout: float) -> sa.Engine:
         parsed = parsed.set(drivername=_DRIVERS[database])
     if database == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise ConfigurationError("a SQLite registry needs a file", remedy="sqlite:///path, or memory:// for none")
+    _require_text(url)
     settings: dict[str, Any] = {"connect_args": {"timeout": busy_timeout}} if database == "sqlite" else {}
     try:
         engine = sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=database != "sqlite", **settings)
@@ -52,6 +53,15 @@ def open_engine(url: str, busy_timeout: float) -> sa.Engine:
         sa.event.listen(engine, "connect", partial(_prepare_sqlite, busy_timeout))
         sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _require_text(url: str) -> None:
+    try:
+        url.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError("the registry's URL holds a lone surrogate, which is not text") from None
+    if "\0" in url or "%00" in url:
+        raise ConfigurationError("the registry's URL holds a null byte, which is in no path")
 
 
 def _prepare_sqlite(busy_timeout: float, connection: Any, _record: object) -> None:
