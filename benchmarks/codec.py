@@ -13,19 +13,19 @@ import fastavro
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from xxhash import xxh3_128_digest
 
 import onepipe as op
 from benchmarks.data import DataSet, data_sets, plain, plain_schema
 from benchmarks.measure import Result, Subject, each, interleaved
 from benchmarks.run import Run
-from onepipe.audit.digest import digest
-from onepipe.audit.header import AUDIT_HEADER, pack
-from onepipe.audit.tally import Tally
+from onepipe.audit.header import AUDIT_HEADER, packer
 from onepipe.decoder import MessageDecoder
 from onepipe.partitioner import partition_for
 from onepipe.record import record_info, topic_of
 from onepipe.route import Route
 from onepipe.schema.columnar import compile_columnar
+from onepipe.stream import Stream
 from onepipe.topics import Opened
 from onepipe.transport import Message
 
@@ -94,8 +94,8 @@ def publishing(pipe: op.Pipeline, record: Any, *, partition: bool) -> Callable[[
     schema_id = pipe.registry.register(topic).schema_id
     description = pipe.transport.describe_topic(topic.name)
     opened = Opened(topic, description, record_info(record).classes, schema_id)
-    tallies = [Tally(topic.name, description.log, n, named=False) for n in range(description.partitions)]
-    route = Route.compile(opened, tallies)
+    route = Route.compile(opened, [Stream(description, n, named=False) for n in range(description.partitions)])
+    pack = packer(_EPOCH)
     identity_key = route.key
     assert identity_key is not None
 
@@ -103,8 +103,7 @@ def publishing(pipe: op.Pipeline, record: Any, *, partition: bool) -> Callable[[
         value = route.encode(record)
         key = identity_key(record)
         number = route.partition(record, key) if partition else 0
-        check = digest(route.seed, value[FRAME_BYTES:])[0]
-        return number, key, value, ((AUDIT_HEADER, pack(_EPOCH, 0, check)),)
+        return number, key, value, ((AUDIT_HEADER, pack(0, xxh3_128_digest(value[FRAME_BYTES:], route.seed))),)
 
     return prepare
 

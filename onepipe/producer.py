@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from onepipe.arguments import UserHeaders, message_headers, milliseconds, require_a, require_choice, require_seconds
-from onepipe.audit.digest import delete_digest, digest
+from onepipe.audit.digest import DELETE_SEED
 from onepipe.audit.header import DELETE_HEADER
 from onepipe.dead_letters import dead_letter_topic, rejected_letter
 from onepipe.deletion import compile_deletion, deletion_fields
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from onepipe.topics import Topics
     from onepipe.transport import Headers, Transport
 
-_FRAME_BYTES: Final = 5
 _NO_HEADERS: Final = ()
 _TIMESTAMP: Final = "timestamp"
 
@@ -167,8 +166,7 @@ class Producer:
             return self._reject(route, record, invalid)
         key = route.key(record) if route.key is not None else None
         partition = route.partition(record, key)
-        digest_ = digest(route.seed, value[_FRAME_BYTES:])
-        return self._sender.send(route.tallies[partition], key, value, headers, timestamp, digest_)
+        return self._sender.send(route.streams[partition], route.seed, key, value, headers, timestamp)
 
     def publish_many(self, records: Iterable[Any], *, topic: type | Topic | str | None = None) -> list[Receipt]:
         """Publish records in order; a receipt for each. Stops at the first that raises, as `publish` would.
@@ -217,8 +215,7 @@ class Producer:
         key, header = compile_deletion(declared)(given, route.opened.schema_id)
         partition = route.partition(given, key)
         headers = ((DELETE_HEADER, header),)
-        tally = route.tallies[partition]
-        return self._sender.send(tally, key, None, headers, timestamp, delete_digest(key, header))
+        return self._sender.send(route.streams[partition], DELETE_SEED, key, None, headers, timestamp)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until every record published so far has its outcome.
@@ -278,8 +275,8 @@ class Producer:
             route = self._routes.get(what)
             if route is None:
                 opened = self._topics.open(what)
-                tallies = self._sender.tallies(opened.description, named=opened.topic.audit == "named")
-                route = self._routes[what] = Route.compile(opened, tallies)
+                streams = self._sender.streams(opened.description, named=opened.topic.audit == "named")
+                route = self._routes[what] = Route.compile(opened, streams)
             if topic is not None:
                 self._routes[type(record), topic] = route
             return route

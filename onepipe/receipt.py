@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from onepipe.arguments import require_callable, require_seconds
 from onepipe.errors import DeliveryError, Fault, OnepipeError
-from onepipe.transport import Outcome
+
+if TYPE_CHECKING:
+    from onepipe.sender import Sender
+    from onepipe.stream import Stream
+    from onepipe.transport import Outcome
 
 _LOG = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.05
 _AWAIT_SECONDS: Final = 0.001
-
-
-class _Owner(Protocol):
-    """What a receipt needs of its sender."""
-
-    def serve(self, timeout: float) -> None: ...
-
-    def observed(self, receipt: Receipt) -> None: ...
 
 
 class Receipt:
@@ -31,34 +26,46 @@ class Receipt:
     A record counts as published when the transport has acknowledged it; until then `done` is False.
 
     Attributes:
-        topic: name of the topic it went to.
-        partition: partition it went to.
-        offset: offset the log stored it at, once acknowledged.
-        timestamp: milliseconds since 1970-01-01T00:00Z of the message.
         rejected: faults for which it went to the dead letters instead, where that was asked for.
     """
 
     __slots__ = (
         "__weakref__",
         "_callbacks",
-        "_lock",
+        "_digest",
+        "_key",
         "_outcome",
-        "_owner",
-        "partition",
+        "_sender",
+        "_stream",
+        "_timestamp",
         "rejected",
-        "timestamp",
-        "topic",
     )
 
-    def __init__(self, owner: _Owner, lock: threading.Lock, topic: str, partition: int, timestamp: int) -> None:
-        self._owner = owner
-        self._lock = lock
+    def __init__(self, sender: Sender, stream: Stream, timestamp: int, key: bytes | None, digest: bytes) -> None:
+        self._sender = sender
+        self._stream = stream
+        self._timestamp = timestamp
+        self._key = key
+        self._digest = digest
         self._outcome: Outcome | None = None
         self._callbacks: list[Callable[[Receipt], object]] | None = None
-        self.topic = topic
-        self.partition = partition
-        self.timestamp = timestamp
         self.rejected: tuple[Fault, ...] = ()
+
+    @property
+    def topic(self) -> str:
+        """Name of the topic it went to."""
+        return self._stream.topic
+
+    @property
+    def partition(self) -> int:
+        """Partition it went to."""
+        return self._stream.partition
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since 1970-01-01T00:00Z of the message; the log's own once acknowledged, where it gives one."""
+        stored = self._outcome[1] if self._outcome is not None else None
+        return self._timestamp if stored is None else stored
 
     @property
     def done(self) -> bool:
@@ -100,8 +107,8 @@ class Receipt:
                     indeterminate=True,
                     remedy="wait longer, or publish it again: equal records are merged",
                 )
-            self._owner.serve(min(left, _POLL_SECONDS))
-        self._owner.observed(self)
+            self._sender.serve(min(left, _POLL_SECONDS))
+        self._sender.undelivered.observed(self)
         if self._outcome.error is not None:
             raise self._outcome.error
         return self
@@ -112,11 +119,16 @@ class Receipt:
         What it raises is logged, not raised: it is called amid the publishing of other records.
         """
         require_callable("callback", callback)
-        with self._lock:
-            if self._outcome is None:
-                self._callbacks = [*(self._callbacks or ()), callback]
-                return
-        self._call(callback)
+        with self._sender.callbacks:
+            self._callbacks = [*(self._callbacks or ()), callback]
+        if self._outcome is not None:  # it may have come just now, and nobody calls back but here
+            self._call_back()
+
+    def _call_back(self) -> None:
+        with self._sender.callbacks:
+            callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            self._call(callback)
 
     def _call(self, callback: Callable[[Receipt], object]) -> None:
         try:
@@ -129,18 +141,19 @@ class Receipt:
         import asyncio
 
         while self._outcome is None:
-            self._owner.serve(0.0)
+            self._sender.serve(0.0)
             yield from asyncio.sleep(_AWAIT_SECONDS).__await__()
         return self.result(0.0)
 
     def _settle(self, outcome: Outcome) -> None:
-        with self._lock:
-            self._outcome = outcome
-            if outcome.timestamp is not None:
-                self.timestamp = outcome.timestamp
-            callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks or ():
-            self._call(callback)
+        """Take the outcome, the first one alone: a record whose sending was interrupted has one already."""
+        if self._outcome is not None:
+            return
+        if outcome[2] is not None:
+            self._sender.undelivered.add(self)
+        self._outcome = outcome
+        if self._callbacks is not None:
+            self._call_back()
 
     def __repr__(self) -> str:
         state = "pending" if self._outcome is None else f"offset {self.offset}" if not self.error else "not delivered"

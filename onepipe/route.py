@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 
 from onepipe.checks import topic_checks
+from onepipe.errors import DeclarationError
 from onepipe.partitioner import partition_for
 from onepipe.schema.framing import frame
 from onepipe.schema.keys import compile_key
 from onepipe.transcode import body_encoder
 
 if TYPE_CHECKING:
-    from onepipe.audit.tally import Tally
+    from onepipe.stream import Stream
     from onepipe.topics import Opened
 
 
@@ -28,7 +29,7 @@ class Route:
         key: from a record to its identity key; None where the topic has no identity.
         partition_key: from a record to the bytes that choose its partition; None where the identity key does.
         seed: of the records' digests.
-        tallies: one a partition.
+        streams: one a partition.
     """
 
     opened: Opened
@@ -36,13 +37,20 @@ class Route:
     key: Callable[[Any], bytes] | None
     partition_key: Callable[[Any], bytes] | None
     seed: int
-    tallies: list[Tally]
+    streams: list[Stream]
     _turn: int = 0
 
     @classmethod
-    def compile(cls, opened: Opened, tallies: list[Tally]) -> Self:
-        """Compile the route of a topic's records."""
+    def compile(cls, opened: Opened, streams: list[Stream]) -> Self:
+        """Compile the route of a topic's records.
+
+        Raises:
+            DeclarationError: others write the topic.
+        """
         topic, classes = opened.topic, opened.classes
+        if topic.source is not None:
+            remedy = "publish to a topic of your own"
+            raise DeclarationError("an attached topic is written by others", topic=topic.name, remedy=remedy)
         return cls(
             opened,
             body_encoder(
@@ -55,7 +63,7 @@ class Route:
             compile_key(topic.schema, topic.identity, classes=classes) if topic.identity else None,
             compile_key(topic.schema, topic.partition_key, classes=classes) if topic.partition_key else None,
             topic.schema.fingerprint,
-            tallies,
+            streams,
         )
 
     def partition(self, record: Any, key: bytes | None) -> int:
@@ -63,6 +71,6 @@ class Route:
         if self.partition_key is not None:
             key = self.partition_key(record)
         if key is not None:
-            return partition_for(key, len(self.tallies))
-        self._turn = (self._turn + 1) % len(self.tallies)
+            return partition_for(key, len(self.streams))
+        self._turn = (self._turn + 1) % len(self.streams)
         return self._turn

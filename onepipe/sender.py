@@ -6,25 +6,30 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
+from xxhash import xxh3_128_digest
+
 from onepipe import backpressure
 from onepipe.arguments import milliseconds
+from onepipe.audit.digest import deletion_body
 from onepipe.audit.epoch import WriterEpoch
-from onepipe.audit.header import AUDIT_HEADER, pack
-from onepipe.audit.tally import Settled, Tally
-from onepipe.errors import ClosedError, DeliveryError
+from onepipe.audit.header import AUDIT_HEADER, packer
+from onepipe.errors import BufferFull, ClosedError, DeliveryError
 from onepipe.receipt import Receipt
+from onepipe.stream import RUN, Stream
 from onepipe.transport import OnOutcome, Outcome, Outgoing
 from onepipe.undelivered import Undelivered
 from onepipe.witness import Witness
 
 if TYPE_CHECKING:
-    from onepipe.audit.digest import Digest
     from onepipe.observe.events import Event
     from onepipe.topics import Topics
     from onepipe.transport import Headers, TopicDescription, Transport, Writer
 
 _MANIFEST_ENTRIES: Final = 4096
-_DUE_MASK: Final = 0xFF
+_COUNT_MASK: Final = RUN - 1
+_FRAME_BYTES: Final = 5
+
+_new = tuple.__new__
 
 
 class Sender:
@@ -42,6 +47,10 @@ class Sender:
         clock: milliseconds since 1970, for messages without a timestamp.
         tell: told of the epoch's begin and end.
         check_open: raises ClosedError where the pipeline is closed.
+
+    Attributes:
+        callbacks: guards the callbacks of receipts.
+        undelivered: messages that were not acknowledged, and that nobody asked for yet.
     """
 
     def __init__(
@@ -57,21 +66,27 @@ class Sender:
         tell: Callable[[Event], None],
         check_open: Callable[[], None],
     ) -> None:
-        self.epoch = WriterEpoch(tally_every=tally_every)
+        self.callbacks = threading.Lock()
+        self.undelivered = Undelivered()
         self._transport = transport
-        self._audit = audit
         self._max_block = max_block
         self._clock = clock
         self._check_open = check_open
-        self._witness = Witness(
-            self.epoch, topics, application=application, clock=clock, append=self._append, tell=tell
-        )
+        self._order = threading.RLock()
+        self._streams: dict[str, list[Stream]] = {}
         self._writer: Writer | None = None
         self._open_writer: Writer | None = None  # the same, until messages are refused as the producer closes
-        self._order = threading.RLock()
-        self._receipts = threading.Lock()
-        self._undelivered = Undelivered()
         self._closed = False
+        self._witness = self._pack_header = None
+        if audit:
+            epoch = WriterEpoch(tally_every=tally_every)
+            self._pack_header = packer(epoch.id)
+            self._witness = Witness(epoch, topics, application=application, clock=clock, append=self._append, tell=tell)
+
+    @property
+    def epoch(self) -> bytes | None:
+        """The writer epoch, 16 random bytes; None where nothing is vouched for."""
+        return self._witness.epoch.id if self._witness is not None else None
 
     def require_open(self) -> None:
         """Raise ClosedError where the producer or its pipeline is closed."""
@@ -79,28 +94,33 @@ class Sender:
         if self._closed:
             raise ClosedError("the producer is closed", remedy="make another: pipe.producer()")
 
-    def tallies(self, description: TopicDescription, *, named: bool) -> list[Tally]:
-        """The tallies of a topic, one a partition."""
-        return self.epoch.tallies(description, named=named)
+    def streams(self, description: TopicDescription, *, named: bool) -> list[Stream]:
+        """The streams of a topic, one a partition; the same ones at each call. Called by one thread at a time."""
+        streams = self._streams.get(description.name)
+        if streams is None:
+            partitions = range(description.partitions)
+            streams = [Stream(description, partition, named=named) for partition in partitions]
+            self._streams[description.name] = streams
+        return streams
 
     def send(
         self,
-        tally: Tally,
+        stream: Stream,
+        seed: int,
         key: bytes | None,
         value: bytes | None,
         headers: Headers,
         timestamp: int | None,
-        digest: Digest,
     ) -> Receipt:
-        """Send a message to the partition of a tally.
+        """Send a message to the topic and partition of a stream.
 
         Args:
-            tally: of the topic and partition.
+            stream: where to.
+            seed: of the record's digest.
             key: the message's key.
             value: its value, frame included; None for a delete.
             headers: its headers, without that of the audit.
             timestamp: milliseconds since 1970; the clock's where None.
-            digest: of the record.
 
         Raises:
             RecordTooLarge: larger than the transport takes. Nothing was sent.
@@ -109,28 +129,26 @@ class Sender:
         """
         if timestamp is None:
             timestamp = self._clock()
-        receipt = Receipt(self, self._receipts, tally.topic, tally.partition, timestamp)
+        digest, sequence, pack_header = b"", 0, self._pack_header
+        if pack_header is not None:
+            body = value[_FRAME_BYTES:] if value is not None else deletion_body(key or b"", headers[0][1])
+            digest = xxh3_128_digest(body, seed)
+        receipt = Receipt(self, stream, timestamp, key, digest)
         with self._order:
-            if self._open_writer is None:
-                self._open()
-            sequence = tally.next_sequence
-            if self._audit:
-                headers = ((AUDIT_HEADER, pack(self.epoch.id, sequence, digest[0])), *headers)
-
-            def settle(outcome: Outcome) -> None:
-                self._settle(receipt, tally, sequence, digest, key, outcome)
-
+            writer = self._open_writer or self._open()
+            if pack_header is not None:
+                sequence = stream.tally.sequence_end + len(stream.waiting)
+                header = (AUDIT_HEADER, pack_header(sequence, digest))
+                headers = (header, *headers) if headers else (header,)
+            message = _new(Outgoing, (stream.topic, stream.partition, key, value, headers, timestamp))
             try:
-                self._append(Outgoing(tally.topic, tally.partition, key, value, headers, timestamp), settle)
-                tally.next_sequence = sequence + 1
-            except Exception:
-                raise  # nothing was taken
-            except BaseException:  # an interrupt: it may have been taken, so its number is not used again
-                tally.next_sequence = sequence + 1
-                settle(Outcome(None, None, DeliveryError("publishing was interrupted", indeterminate=True)))
-                raise
-        if self._audit:
-            self._say_what_is_due(tally, sequence)
+                if pack_header is not None:
+                    stream.waiting.append(receipt)
+                writer.append(message, receipt._settle)  # noqa: SLF001 - a receipt is a part of its sender
+            except BaseException as error:
+                self._append_again(error, message, stream, receipt)
+        if pack_header is not None and not sequence & _COUNT_MASK:
+            self._count(stream)
         return receipt
 
     def flush(self, timeout: float | None) -> None:
@@ -139,14 +157,14 @@ class Sender:
         Raises:
             DeliveryError: as `Producer.flush`.
         """
-        writer = self._writer
+        writer, witness = self._writer, self._witness
         if writer is None or self._closed:
             return
         if not writer.flush(timeout):
             raise DeliveryError(f"records are without outcome after {timeout} s", indeterminate=True)
-        if self._audit and self.epoch.due and self._say_tallies():
+        if witness is not None and witness.due and self._say_tallies(witness):
             writer.flush(timeout)
-        self._undelivered.raise_all()
+        self.undelivered.raise_all()
 
     def refuse(self) -> bool:
         """Take no more messages; whether this is the first call."""
@@ -163,21 +181,22 @@ class Sender:
         Raises:
             DeliveryError: as `Producer.close`.
         """
-        if self._writer is None:
+        writer, witness = self._writer, self._witness
+        if writer is None:
             return
         try:
-            complete = self._writer.flush(timeout)
-            if self._audit:
-                self._say_tallies()
-                if complete:
-                    with self._order:
-                        self._witness.say_closed()
-                self._writer.flush(timeout)
+            complete = writer.flush(timeout)
+            if witness is not None:
+                with self._order:
+                    self._say_tallies(witness)
+                    if complete:
+                        witness.say_closed()
+                writer.flush(timeout)
         finally:
-            self._writer.close()
-        if self._audit:
-            self._witness.tell_closed(complete=complete)
-        self._undelivered.raise_all()
+            writer.close()
+        if witness is not None:
+            witness.tell_closed([stream.tally for stream in self._all_streams()], complete=complete)
+        self.undelivered.raise_all()
 
     def abandon(self) -> None:
         """Let go of the writer without a trace, in a forked child: it is the parent's."""
@@ -188,45 +207,52 @@ class Sender:
         if self._writer is not None:
             self._writer.poll(timeout)
 
-    def observed(self, receipt: Receipt) -> None:
-        """Somebody asked a receipt for its outcome."""
-        self._undelivered.observed(receipt)
-
     def _append(self, message: Outgoing, on_outcome: OnOutcome) -> None:
         backpressure.append(cast("Writer", self._writer), message, on_outcome, self._max_block)
 
-    def _open(self) -> None:
+    def _append_again(self, error: BaseException, message: Outgoing, stream: Stream, receipt: Receipt) -> None:
+        """Go on after an append that raised: wait for room, or take the message back."""
+        settle = receipt._settle  # noqa: SLF001 - a receipt is a part of its sender
+        try:
+            if not isinstance(error, BufferFull):
+                raise error
+            self._append(message, settle)
+        except Exception as refused:
+            stream.withdraw(receipt, refused)
+            raise
+        except BaseException:  # an interrupt: it may have been taken, so its number is not used again
+            settle(Outcome(None, None, DeliveryError("publishing was interrupted", indeterminate=True)))
+            raise
+
+    def _open(self) -> Writer:
         """Open the writer, and the epoch: durably, before the first record."""
         self.require_open()
         milliseconds(self._clock())
         writer = self._writer = self._writer or self._transport.writer()
-        if self._audit:
+        if self._witness is not None:
             self._witness.say_opened()
             writer.flush()
             self._witness.tell_opened()
         self._open_writer = writer
+        return writer
 
-    def _settle(
-        self, receipt: Receipt, tally: Tally, sequence: int, digest: Digest, key: bytes | None, outcome: Outcome
-    ) -> None:
-        if receipt.done:  # it was settled as interrupted before
-            return
-        offset, timestamp, error = outcome
-        if error is not None:
-            self._undelivered.add(receipt)
-        if self._audit:
-            indeterminate = isinstance(error, DeliveryError) and error.indeterminate
-            stamped = receipt.timestamp if timestamp is None else timestamp
-            self.epoch.settle(tally, sequence, Settled(offset, stamped, digest, key or b"", indeterminate))
-        receipt._settle(outcome)  # noqa: SLF001 - a receipt is a part of its sender
-
-    def _say_what_is_due(self, tally: Tally, sequence: int) -> None:
-        if tally.manifest_length >= _MANIFEST_ENTRIES:
-            with self._order:
-                self._witness.say_tally(tally)
-        if not sequence & _DUE_MASK and self.epoch.due:
-            self._say_tallies()
-
-    def _say_tallies(self) -> bool:
+    def _count(self, stream: Stream) -> None:
+        """Count records of a stream whose outcome is known, and publish tallies that are due."""
+        witness = cast("Witness", self._witness)
         with self._order:
-            return self._witness.say_tallies()
+            stream.count_runs()
+            if stream.tally.manifest_length >= _MANIFEST_ENTRIES:
+                witness.say_tally(stream.tally)
+        if witness.due:
+            self._say_tallies(witness)
+
+    def _say_tallies(self, witness: Witness) -> bool:
+        """Publish the tallies that have news; whether there were any."""
+        with self._order:
+            streams = self._all_streams()
+            for stream in streams:
+                stream.count()
+            return witness.say_tallies([stream.tally for stream in streams])
+
+    def _all_streams(self) -> list[Stream]:
+        return [stream for streams in list(self._streams.values()) for stream in streams]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from onepipe.audit.epoch import WriterEpoch
@@ -37,6 +37,9 @@ class Witness:
         clock: milliseconds since 1970.
         append: appends a message to the log.
         tell: told of the epoch's begin and end.
+
+    Attributes:
+        epoch: the epoch.
     """
 
     def __init__(
@@ -49,47 +52,53 @@ class Witness:
         append: Callable[[Outgoing, OnOutcome], None],
         tell: Callable[[Event], None],
     ) -> None:
-        self._epoch = epoch
+        self.epoch = epoch
         self._topics = topics
         self._application = application
         self._clock = clock
         self._append = append
         self._tell = tell
-        self._route: Route | None = None
+        self._encode: Callable[[Any], bytes] | None = None
+        self._partition = 0
         self._opened = 0.0
 
     def say_opened(self) -> None:
         """Publish that the epoch begins. It is evidence once the log acknowledged it."""
-        self._say(self._epoch.opening(self._application))
+        self._say(self.epoch.opening(self._application))
 
     def tell_opened(self) -> None:
         """Tell the observer that the epoch has begun."""
         self._opened = time.monotonic()
-        self._tell(EpochOpened(epoch=self._epoch.id.hex(), application=self._application))
+        self._tell(EpochOpened(epoch=self.epoch.id.hex(), application=self._application))
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for tallies."""
+        return self.epoch.due
 
     def say_tally(self, tally: Tally) -> None:
-        """Publish a tally, if it has news."""
-        evidence = self._epoch.next_tally(tally)
-        if evidence is not None:
-            self._say(evidence)
+        """Publish a tally."""
+        self._say(self.epoch.tally(tally))
 
-    def say_tallies(self) -> bool:
-        """Publish the tallies that have news; whether there were any."""
-        tallies = self._epoch.next_tallies()
-        for evidence in tallies:
-            self._say(evidence)
-        return bool(tallies)
+    def say_tallies(self, tallies: Iterable[Tally]) -> bool:
+        """Publish those tallies that have news, the next ones being due after the interval; whether there were any."""
+        self.epoch.postpone()
+        news = [tally for tally in tallies if tally.unpublished]
+        for tally in news:
+            self.say_tally(tally)
+        return bool(news)
 
     def say_closed(self) -> None:
         """Publish that the epoch ended: every outcome is known, and told in its tallies."""
-        self._say(self._epoch.closing())
+        self._say(self.epoch.closing())
 
-    def tell_closed(self, *, complete: bool) -> None:
+    def tell_closed(self, tallies: Iterable[Tally], *, complete: bool) -> None:
         """Tell the observer that the epoch has ended, and whether every outcome was known."""
-        acknowledged, failed, indeterminate = self._epoch.outcomes()
+        counts = [tally.outcomes for tally in tallies] or [(0, 0, 0)]
+        acknowledged, failed, indeterminate = map(sum, zip(*counts, strict=True))
         self._tell(
             EpochClosed(
-                epoch=self._epoch.id.hex(),
+                epoch=self.epoch.id.hex(),
                 acknowledged=acknowledged,
                 failed=failed,
                 indeterminate=indeterminate,
@@ -99,15 +108,13 @@ class Witness:
         )
 
     def _say(self, evidence: Mapping[str, Any]) -> None:
-        route = self._route
-        if route is None:
+        if self._encode is None:
             opened = self._topics.open(EVIDENCE)
-            tallies = self._epoch.tallies(opened.description, named=False)
-            route = self._route = Route.compile(opened, tallies)
+            self._encode = Route.compile(opened, []).encode
+            self._partition = self.epoch.id[0] % opened.description.partitions
         now = self._clock()
-        value = route.encode({"at": moment(now), **evidence})
-        partition = self._epoch.id[0] % len(route.tallies)
-        self._append(Outgoing(EVIDENCE.name, partition, self._epoch.id, value, (), now), _note)
+        value = self._encode({"at": moment(now), **evidence})
+        self._append(Outgoing(EVIDENCE.name, self._partition, self.epoch.id, value, (), now), _note)
 
 
 def _note(outcome: Outcome) -> None:

@@ -7,7 +7,8 @@ faults, not against an adversary: it is xxh3-128 of the body, seeded with the sc
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from struct import unpack
 from typing import Final, NamedTuple
 
 from xxhash import xxh3_128_digest
@@ -40,6 +41,17 @@ def digest(seed: int, body: bytes) -> Digest:
         body: the encoded record.
     """
     return Digest(*_LANES.unpack(xxh3_128_digest(body, seed)))
+
+
+def lanes(digests: bytes) -> Iterator[tuple[int, int]]:
+    """The lanes of digests, each of 16 bytes, that stand one after another."""
+    return _LANES.iter_unpack(digests)
+
+
+def sum_of(digests: bytes) -> tuple[int, int]:
+    """The sums of the lanes of digests, each of 16 bytes, that stand one after another; not reduced modulo 2**64."""
+    both = unpack(f">{len(digests) >> 3}q", digests)
+    return sum(both[::2]), sum(both[1::2])
 
 
 def digest_check(seed: int, body: bytes) -> bytes:

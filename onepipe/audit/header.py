@@ -10,6 +10,8 @@ Avro JSON encoding has them; a null body alone has no version, and merging it wo
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from onepipe.errors import DecodeError
@@ -19,6 +21,7 @@ DELETE_HEADER: Final = "onepipe-delete"
 HEADER_VERSION: Final = 1
 
 _HEADER: Final = struct.Struct(">B16sQq")
+_PARTS: Final = struct.Struct(">17sQ8s")  # the same, of bytes; of a digest it takes the first lane
 
 
 class AuditHeader(NamedTuple):
@@ -38,6 +41,11 @@ class AuditHeader(NamedTuple):
 def pack(epoch: bytes, sequence: int, check: int) -> bytes:
     """The value of the `onepipe` header."""
     return _HEADER.pack(HEADER_VERSION, epoch, sequence, check)
+
+
+def packer(epoch: bytes) -> Callable[[int, bytes], bytes]:
+    """A function from a record's sequence and digest, 16 bytes, to the value of its `onepipe` header."""
+    return partial(_PARTS.pack, bytes([HEADER_VERSION]) + epoch)
 
 
 def unpack(value: bytes) -> AuditHeader:

@@ -292,12 +292,12 @@ def test_threads_share_a_producer_and_every_sequence_is_used_once(pipe):
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forking with threads is what is tested
 def test_a_forked_child_writes_an_epoch_of_its_own(tmp_path):
     with op.connect(f"memory://{tmp_path}/log") as pipe, pipe.producer() as producer:
-        before = producer._sender.epoch.id
+        before = producer._sender.epoch
         reading, writing = os.pipe()
         if (child := os.fork()) == 0:
-            os.write(writing, producer._sender.epoch.id)
+            os.write(writing, producer._sender.epoch)
             os._exit(0)
         os.waitpid(child, 0)
-        assert os.read(reading, 16) != before == producer._sender.epoch.id
+        assert os.read(reading, 16) != before == producer._sender.epoch
         os.close(reading)
         os.close(writing)
