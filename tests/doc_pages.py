@@ -6,7 +6,8 @@ A page's fenced blocks run from top to bottom in one namespace, by the word behi
     python file=NAME    is written to a file of that name
     python skip         is not run (it needs what no test has)
     sh run              is run line by line
-    output              is what the block before it printed; "…" stands for anything
+    output              is what the block before it printed; "…" stands for anything, and alone in
+                        a line for any lines or none
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from doc_pages import PAGES, Block, blocks, name_of
+from doc_pages import DOCS, PAGES, Block, blocks, name_of
 
 _KNOWN = re.compile(r"(?!(py|sh|output))|(python( file=\S+| skip)?|sh( run)?|output)\Z")
 
@@ -55,11 +55,24 @@ def test_every_fence_of_code_says_whether_it_runs(page: Path) -> None:
     assert not unknown, f"{name_of(page)} has fences {unknown}; see tests/doc_pages.py"
 
 
+def test_the_tutorials_blocks_can_be_pasted_into_an_interactive_session() -> None:
+    """Before Python 3.13 an empty line ends what is indented, and what follows it there is an error."""
+    pasted = [block for block in blocks(DOCS / "tutorial.md") if block.info == "python"]
+    broken = [block.line for block in pasted if re.search(r"\n\n[ ]", block.text)]
+    assert pasted
+    assert not broken, f"the blocks from lines {broken} have an empty line before an indented one"
+
+
 def test_what_a_page_prints_is_compared() -> None:
     said = Block("output", "one … three\n", 1)
     _require(PAGES[0], said, "one two three\n")
     with pytest.raises(AssertionError, match="line 1"):
         _require(PAGES[0], said, "one two four\n")
+    lines = Block("output", "one\n…\ntwo\n…\n", 1)
+    for printed in ("one\ntwo\n", "one\nmore\nand more\ntwo\n", "one\ntwo\nmore\n"):
+        _require(PAGES[0], lines, printed)
+    with pytest.raises(AssertionError, match="line 1"):
+        _require(PAGES[0], lines, "one more\ntwo\n")
 
 
 def _execute(page: Path, block: Block, namespace: dict[str, object]) -> str:
@@ -87,7 +100,8 @@ def _run(lines: Sequence[str]) -> str:
 
 def _require(page: Path, said: Block, printed: str) -> None:
     """Compare what was printed with what the page says, spaces at the ends of lines apart."""
-    pattern = ".*?".join(map(re.escape, _trimmed(said.text).split("…")))
+    whole_lines = re.split(r"\n…$", _trimmed(said.text), flags=re.MULTILINE)
+    pattern = r"(?:\n.*?)?".join(".*?".join(map(re.escape, part.split("…"))) for part in whole_lines)
     message = f"{name_of(page)}, line {said.line}: the page says\n{said.text}\nbut it prints\n{printed}"
     assert re.fullmatch(pattern, _trimmed(printed), re.DOTALL), message
 
