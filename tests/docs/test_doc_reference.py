@@ -18,10 +18,13 @@ from onepipe.audit.evidence import EVIDENCE
 from onepipe.audit.header import _HEADER
 from onepipe.audit.verdict import Bucket, HopVerdict, State
 from onepipe.audit.verify import Level
+from onepipe.lake.archive import ArchiveReport
 from onepipe.lake.clean_files import CleanFooter
 from onepipe.lake.columns import CLEAN_COLUMNS, RAW_COLUMNS, Quarantine
+from onepipe.lake.dedup import DedupReport
 from onepipe.lake.raw_footer import RawFooter
 from onepipe.lake.read import Table
+from onepipe.lake.upkeep import MaintenanceReport
 from onepipe.pipeline import LAKE_VARIABLE, REGISTRY_VARIABLE, URL_VARIABLE, connect
 from onepipe.transport import Capability
 from onepipe_memory.config import MemoryConfig
@@ -70,6 +73,14 @@ def test_every_method_and_attribute_is_named(cls: type) -> None:
     names = public(cls) | {field.name for field in (attrs.fields(cls) if attrs.has(cls) else ())}
     mentioned = {name for code in CODE.findall(page("reference/api.md")) for name in re.findall(r"\w+", code)}
     assert names - mentioned - {"partition", "topic", "timestamp", "level", "at"} == set()
+
+
+@pytest.mark.parametrize(
+    ("step", "report"), [("archive", ArchiveReport), ("dedup", DedupReport), ("maintain", MaintenanceReport)]
+)
+def test_every_attribute_of_a_report_is_named(step: str, report: type) -> None:
+    (row,) = re.findall(rf"^\| `{step}` \| (.*) \|$", page("reference/api.md"), re.MULTILINE)
+    assert {field.name for field in attrs.fields(report)} <= set(CODE.findall(row))
 
 
 @pytest.mark.parametrize("name", ["record", "field", "enumeration", "connect"])
