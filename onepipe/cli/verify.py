@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         ),
         epilog=(
             "Exit codes: 0 balanced, or not covered by evidence and nothing known to be wrong; 1 any other verdict; 2 "
-            "could not be carried out. docs/how-to/find-a-missing-record.md says what each verdict asks of you."
+            "could not be carried out. The guide 'How to find a missing record' says what each verdict asks of you."
         ),
     )
     parser.add_argument("topic", metavar="TOPIC", help="name of the topic")
