@@ -267,7 +267,7 @@ class MergedCheck:
         engine.execute(f"CREATE TEMP TABLE contribution AS {plan.arrivals('arrived')}", COMPARING)
         engine.execute(f"CREATE TEMP TABLE several AS {plan.repeated('contribution')}", COMPARING)
         engine.execute(f"CREATE TEMP TABLE folded AS {plan.folded('contribution', 'several')}", COMPARING)
-        engine.execute(f"CREATE TEMP TABLE truth AS {plan.merged('contribution', 'several', 'folded')}", COMPARING)
+        engine.execute(f"CREATE TEMP TABLE truth AS {plan.merged('contribution', 'folded')}", COMPARING)
         wanted = f"SELECT identity FROM correction WHERE {bucket_sql('identity')} IN ({listed}) AND n > 0"
         wanted = f"SELECT {c.IDENTITY} AS identity FROM truth UNION SELECT {c.IDENTITY} FROM held UNION {wanted}"
         engine.execute(f"CREATE TEMP TABLE wanted AS {wanted}", COMPARING)

@@ -32,6 +32,8 @@ MAX_LEVEL: Final = 24
 
 Day: TypeAlias = int | None
 """A day of event time: days since 1970-01-01 UTC, or None for rows without event time of years 1 to 9999."""
+UNDATED: Final = -(1 << 31)
+"""Stands for a null day where days are numbers; no day of years 1 to 9999 is that far back."""
 
 _EPOCH: Final = dt.date(1970, 1, 1).toordinal()
 _PATH: Final = re.compile(r"(?:(\d{4})/(\d\d)/(\d\d)|undated)/chunk(\d+)-[0-9a-f]{32}\.parquet\Z")
@@ -120,12 +122,12 @@ def _by_range(
     """The rows by day and the chunk they lie in."""
     ordered = {day: sorted(chunks[day], key=span) for day in chunks}
     for batch in batches:
-        days = batch.column(DAY).fill_null(_UNDATED).to_numpy()
+        days = batch.column(DAY).fill_null(UNDATED).to_numpy()
         hashes = batch.column(IDENTITY).to_numpy()
         rows = batch.drop_columns([DAY])
         edges = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
         for start, stop in itertools.pairwise(edges):
-            day = None if days[start] == _UNDATED else int(days[start])
+            day = None if days[start] == UNDATED else int(days[start])
             for chunk in ordered.get(day, (ROOT,)):
                 first, last = within(hashes[start:stop], chunk)
                 if first < last:
@@ -181,7 +183,3 @@ class _Rows:
 def _below(hashes: npt.NDArray[np.int64], end: int) -> int:
     """How many of the ascending hashes are below `end`, which may be one more than an int64 can be."""
     return len(hashes) if end == END else int(np.searchsorted(hashes, end))
-
-
-_UNDATED: Final = -(1 << 31)
-"""Stands for a null day while days are compared; no day of years 1 to 9999 is that far back."""

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, Final
 
 import attrs
@@ -23,9 +21,11 @@ from onepipe.lake import columns as c
 from onepipe.lake import layout
 from onepipe.lake.chunks import Day, date_of
 from onepipe.lake.footer import footer_metadata, parse_footer
+from onepipe.lake.in_turn import in_turn
 from onepipe.lake.plan import MergePlan
 from onepipe.lake.raw_files import MARK_KEY
 from onepipe.lake.raw_footer import Sum
+from onepipe.lake.raw_parquet import parquet_leaves
 from onepipe.lake.storage import Storage
 from onepipe.lake.table import NewFile
 
@@ -33,6 +33,7 @@ _WRITERS: Final = 3
 """Files encoded at a time; pyarrow encodes each one in one thread."""
 _ROW_GROUP: Final = 1 << 17
 _SAMPLE: Final = 2048
+_RANDOM: Final = frozenset({c.IDENTITY, c.DIGEST_HI, c.DIGEST_LO, c.SUM_HI, c.SUM_LO})
 _BUCKET_SHIFT: Final = np.uint64(58)
 
 
@@ -104,14 +105,7 @@ def write_chunks(storage: Storage, plan: MergePlan, chunks: Iterable[tuple[Day, 
         plan: gives columns and declaration.
         chunks: day, number and rows, sorted by identity hash.
     """
-    pending: deque[Future[NewFile]] = deque()
-    with ThreadPoolExecutor(_WRITERS, "onepipe-clean") as pool:
-        for day, chunk, rows in chunks:
-            pending.append(pool.submit(_write, storage, plan, day, chunk, rows))
-            if len(pending) > _WRITERS:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    return in_turn(lambda chunk: _write(storage, plan, *chunk), chunks, threads=_WRITERS, name="onepipe-clean")
 
 
 def _write(storage: Storage, plan: MergePlan, day: Day, chunk: int, rows: pa.Table) -> NewFile:
@@ -130,10 +124,8 @@ def _write(storage: Storage, plan: MergePlan, day: Day, chunk: int, rows: pa.Tab
         pq.write_table(
             rows.replace_schema_metadata({**footer.metadata(), MARK_KEY: secrets.token_hex(16).encode()}),
             temporary,
-            compression="zstd",
-            compression_level=1,
             row_group_size=_ROW_GROUP,
-            use_dictionary=list(_repetitive(rows)),
+            **_encoding(rows),
         )
         path = layout.clean_file(date, chunk, layout.file_hash(temporary))
         size = temporary.stat().st_size
@@ -160,6 +152,17 @@ def _statistics(plan: MergePlan, day: Day, rows: pa.Table) -> Iterator[tuple[str
     yield c.IDENTITY, tuple(pc.min_max(rows[c.IDENTITY]).as_py().values())
     if plan.topic.event_time and day is not None and day >= 0:  # readers disagree about how to write earlier times
         yield plan.topic.event_time, tuple(pc.min_max(rows[plan.topic.event_time]).as_py().values())
+
+
+def _encoding(rows: pa.Table) -> dict[str, Any]:
+    """How columns are written: random numbers as they are, which nothing makes smaller, the others compressed."""
+    paths = [(field.name, path) for field in rows.schema for path, _ in parquet_leaves(field.name, field.type)]
+    return {
+        "compression": {path: "none" if name in _RANDOM else "zstd" for name, path in paths},
+        "compression_level": {path: 1 for name, path in paths if name not in _RANDOM},
+        "use_dictionary": list(_repetitive(rows)),
+        "write_statistics": [path for name, path in paths if name not in _RANDOM or name == c.IDENTITY],
+    }
 
 
 def _repetitive(rows: pa.Table) -> Iterator[str]:

@@ -19,15 +19,17 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 import numpy as np
+import pyarrow as pa
 
 from onepipe.errors import CommitConflict, LakeError
 from onepipe.lake import layout
-from onepipe.lake.chunks import Day, free_chunk, is_below, parse_path, topmost, within
+from onepipe.lake.chunks import UNDATED, Day, cut, free_chunk, is_below, parse_path, topmost, within
 from onepipe.lake.clean_files import read_clean_footer, write_chunks
 from onepipe.lake.engine import DEFAULT_MEMORY, Engine
-from onepipe.lake.index import UNDATED, Hashes, IdentityIndex, find_days
+from onepipe.lake.index import Hashes, IdentityIndex, find_days
 from onepipe.lake.merging import Merging
 from onepipe.lake.plan import MergePlan
+from onepipe.lake.replaced import ReplacedRows, interleaved
 from onepipe.lake.storage import Copies
 from onepipe.lake.table import LakeFile, LakeTable, NewFile, Snapshot
 from onepipe.lake.unmerged import unmerged
@@ -132,27 +134,27 @@ class _Dedup:
             self._check(files, raw.paths(batch.files))
             merging = Merging(engine, self.plan)
             merging.add_raw(raw, batch)
-            replaced, chunks = self._touched(table, clean, merging)
-            if not self.rebuild:
-                self._check(files, clean.paths(replaced))
-                merging.add_clean(clean, replaced)
-            added = list(write_chunks(self.storage, self.plan, merging.chunks(self.target_rows, chunks)))
+            replaced: Sequence[LakeFile] = clean.files
+            if self.rebuild or not replaced:
+                places, chunks = None, cut(merging.rows(), self.target_rows, {})
+            else:
+                places = _Places(table, clean, merging.places(), self.plan)
+                replaced, chunks = self._changed(files, clean, merging, places)
+            added = list(write_chunks(self.storage, self.plan, chunks))
             report = attrs.evolve(report, arrivals=merging.arrivals, quarantined=merging.quarantined)
-        return self._commit(table, report, added, replaced, batch.progress)
+        report = self._commit(table, report, added, replaced, batch.progress)
+        if places is not None and report.version == clean.version + 1:
+            places.store(report.version)
+        return report
 
-    def _touched(
-        self, table: LakeTable, clean: Snapshot, merging: Merging
-    ) -> tuple[Sequence[LakeFile], Mapping[Day, Sequence[int]]]:
-        """The files to replace, and by day the chunks their rows, and those that come, are to be cut below."""
-        if self.rebuild or not clean.files:
-            return clean.files, {}
-        hashes, days = merging.places()
-        if self.plan.moves:
-            index = IdentityIndex(table, self.topic)
-            index_hashes, index_days = find_days(index.runs(clean), np.unique(hashes))
-        else:
-            index_hashes, index_days = hashes[:0], days[:0]
-        return touched_files(clean.files, (hashes, days), (index_hashes, index_days))
+    def _changed(
+        self, files: Copies, clean: Snapshot, merging: Merging, places: _Places
+    ) -> tuple[Sequence[LakeFile], Iterator[tuple[Day, int, pa.Table]]]:
+        """The files to replace, and the chunks to replace them by."""
+        replaced, nodes = touched_files(clean.files, places.arrivals, places.known)
+        rows = ReplacedRows(files, clean, self.plan.schema, replaced, places.hashes)
+        merging.add_clean(rows.touched())
+        return replaced, cut(interleaved(merging.rows(), rows.untouched()), self.target_rows, nodes)
 
     def _commit(
         self,
@@ -185,11 +187,45 @@ class _Dedup:
                 pass
 
 
+class _Places:
+    """Where the arrivals of one incremental dedup belong, and where their identities may have rows already.
+
+    Args:
+        table: the clean table.
+        clean: the version of it that is merged with.
+        arrivals: identity hashes, ascending, and the day of each.
+        plan: the topic's plan.
+
+    Attributes:
+        arrivals: as given.
+        hashes: the hashes among them, each once.
+        known: hashes and days of the rows there may be; none where an identity's day cannot change.
+    """
+
+    def __init__(self, table: LakeTable, clean: Snapshot, arrivals: tuple[Hashes, Hashes], plan: MergePlan) -> None:
+        self.arrivals = arrivals
+        self.hashes = np.unique(arrivals[0])
+        self.known = self.hashes[:0], self.hashes[:0]
+        self._index = IdentityIndex(table, plan.topic.name) if plan.moves else None
+        if self._index is not None:
+            self._runs = self._index.runs(clean)
+            self.known = find_days(self._runs, self.hashes)
+
+    def store(self, version: int) -> None:
+        """Tell the index where the rows of the next version are: on days it knows, or on those of the arrivals."""
+        if self._index is not None:
+            self._index.extend(self._runs, version, *self.arrivals)
+
+
 def require_same_policy(table: LakeTable, clean: Snapshot, plan: MergePlan) -> None:
     """Raise LakeError where the rows of a clean table were merged under another policy than the plan's."""
     if not clean.files:
         return
-    footer = read_clean_footer(table.storage, f"{table.root}/{clean.files[0].path}")
+    path = f"{table.root}/{clean.files[0].path}"
+    footer = read_clean_footer(table.storage, path)
+    if footer.declaration == plan.topic.document():
+        return
+    layout.check_content(table.storage, path)  # the footer may say something else because it is damaged
     governed = MergePlan(Topic.from_document(footer.declaration)).pinned
     if changed := [name for name, value in plan.pinned.items() if governed[name] != value]:
         raise LakeError(

@@ -3,9 +3,9 @@
 It is derived, and holds at least the truth: every (hash, day) of the clean table is in it, and perhaps pairs of rows
 that moved on since; whoever looks up opens the chunk and sees. So it can lag in nothing but what it is stamped with: it
 is a chain of sorted runs, `run<from>-<to>-<hash>.arrow`, each of which covers the files that came into the table after
-version <from> and up to version <to>. A chain that does not reach the version in question is caught up from the files
-added since, and one that is broken, or holds other bytes than its names say, is built anew. Short runs are joined, so
-that a chain stays short.
+version <from> and up to version <to>. A dedup that moves the table on by one version adds its own run to the chain. A
+chain that does not reach the version in question is caught up from the files added since, and one that is broken, or
+holds other bytes than its names say, is built anew. Short runs are joined, so that a chain stays short.
 """
 
 from __future__ import annotations
@@ -25,13 +25,10 @@ from xxhash import xxh3_128_hexdigest
 
 from onepipe.errors import LakeError
 from onepipe.lake import layout
-from onepipe.lake.chunks import parse_path
+from onepipe.lake.chunks import UNDATED, parse_path
 from onepipe.lake.columns import IDENTITY
 from onepipe.lake.storage import Storage
 from onepipe.lake.table import LakeFile, LakeTable, Snapshot
-
-UNDATED: Final = -(1 << 31)
-"""Stands in the index for the day of rows without one."""
 
 _NAME: Final = re.compile(r"run(\d+)-(\d+)-([0-9a-f]{32})\.arrow\Z")
 _COLUMNS: Final = pa.schema([("hash", pa.int64()), ("day", pa.int64())])
@@ -61,11 +58,13 @@ def find_days(runs: Iterable[Run], hashes: Hashes) -> tuple[Hashes, Days]:
     """The pairs of the index that have one of some hashes, in no order, perhaps more than once."""
     found_hashes, found_days = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for run in runs:
-        low, high = np.searchsorted(run.hashes, hashes), np.searchsorted(run.hashes, hashes, side="right")
-        counts = high - low
+        low = np.searchsorted(run.hashes, hashes)
+        there = run.hashes[np.minimum(low, len(run.hashes) - 1)] == hashes if len(run.hashes) else low < 0
+        present, low = hashes[there], low[there]  # most are not, and need no second search
+        counts = np.searchsorted(run.hashes, present, side="right") - low
         before = np.cumsum(counts) - counts
         places = np.arange(counts.sum()) + np.repeat(low - before, counts)
-        found_hashes.append(np.repeat(hashes, counts))
+        found_hashes.append(np.repeat(present, counts))
         found_days.append(run.days[places])
     return np.concatenate(found_hashes), np.concatenate(found_days)
 
@@ -98,6 +97,17 @@ class IdentityIndex:
             chain, reached, added = [], 0, snapshot.files
         chain.append(self._read(added, reached, snapshot.version))
         return self._store(chain)
+
+    def extend(self, chain: Sequence[Run], version: int, hashes: Hashes, days: Days) -> None:
+        """Store what a version of the table has beside the one before it, so that no file has to be read for it.
+
+        Args:
+            chain: the runs that cover the version before it.
+            version: the version; made by a commit whose rows are on days that the chain has, or on those given.
+            hashes: identity hashes, in any order.
+            days: the day of each, or UNDATED.
+        """
+        self._store([*chain, _sorted(chain[-1].end, version, [hashes], [days])])
 
     def _chain(self, version: int) -> list[Run]:
         """The stored runs from version 0 on that lead to a version, or as near to it as they do."""

@@ -126,6 +126,16 @@ def check_content(storage: Storage, path: str) -> None:
         check_stream(file, path)
 
 
+def read_copy(copies: Copies, path: str) -> bytes:
+    """The bytes of the local file of a data file; raises as `check_content` does."""
+    try:
+        data = Path(*copies.local([path])).read_bytes()
+    except FileNotFoundError:
+        raise missing(path) from None
+    _check_hash(xxh3_128(data).hexdigest(), path)
+    return data
+
+
 def check_copy(copies: Copies, path: str) -> None:
     """Compare the local file of a data file with the hash in its name; raises as `check_content` does."""
     try:
@@ -141,10 +151,13 @@ def check_stream(file: BinaryIO, path: str) -> None:
     Raises:
         CorruptFile: it has no hash in its name, or holds other bytes.
     """
+    _check_hash(_stream_hash(file), path)
+
+
+def _check_hash(found: str, path: str) -> None:
     expected = named_hash(path)
     if expected is None:
         raise CorruptFile(f"{path} has no content hash in its name")
-    found = _stream_hash(file)
     if found != expected:
         remedy = "restore it from a copy of the lake, or archive its offsets again"
         raise CorruptFile(f"{path} holds other bytes than were written: their hash is {found}", remedy=remedy)

@@ -1,23 +1,27 @@
-"""One run of the dedup plan in the engine: contributions in, chunks of clean rows out."""
+"""One run of the dedup plan in the engine: contributions in, clean rows out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from onepipe.lake import columns as c
-from onepipe.lake.chunks import Day, cut, span
+from onepipe.lake.chunks import UNDATED, span
 from onepipe.lake.engine import Engine, numbered_files
-from onepipe.lake.index import UNDATED, Hashes
-from onepipe.lake.plan import DAY, MergePlan, literal, quoted
-from onepipe.lake.table import LakeFile, Snapshot
+from onepipe.lake.index import Hashes
+from onepipe.lake.plan import DAY, ROW, MergePlan, literal, quoted
+from onepipe.lake.table import Snapshot
 from onepipe.lake.unmerged import Unmerged
 
 _FOLDED_AT_ONCE: Final = 2_000_000
 """Contributions whose versions, sums and states are held in memory at a time while they are folded."""
+_KEPT: Final = 1_000_000
+"""Raw rows that are kept in the engine once read; files of more are read anew in each step instead."""
+_INSERTED: Final = 100_000
+"""About how many clean rows are given to the engine at a time."""
 
 
 class Merging:
@@ -32,7 +36,6 @@ class Merging:
         self._engine = engine
         self._plan = plan
         self._contributions: list[str] = []
-        self._files = 0
         self.arrivals = 0
         """Good raw rows added."""
         self.quarantined = 0
@@ -43,38 +46,44 @@ class Merging:
         if not batch.files:
             return
         columns = c.raw_schema(self._plan.topic)
-        relation = self._numbered(raw, batch.files, columns)
+        relation = numbered_files(self._engine.local(raw.paths(batch.files)), columns)
         merged = [
             f"({quoted(c.LOG)}, {quoted(c.PARTITION)}) = ({literal(log)}, {partition}) AND {quoted(c.OFFSET)} < {done}"
             for log, partition, done in batch.merged
         ]
         if merged:
             relation = f"(SELECT * FROM {relation} WHERE NOT ({' OR '.join(merged)}))"
-        self._engine.execute(f"CREATE TEMP VIEW arrivals AS {self._plan.arrivals(relation)}", "reading raw files")
+        kept = "TABLE" if sum(file.rows for file in batch.files) <= _KEPT else "VIEW"
+        arrivals = f"CREATE TEMP {kept} arrivals AS {self._plan.arrivals(relation)}"
+        self._engine.execute(arrivals, "reading raw files")
+        self._contributions.append("arrivals")
         error = quoted(c.ERROR)
         counts = f"SELECT count(*) FILTER ({error} IS NULL), count({error}) FROM {relation}"
         self.arrivals, self.quarantined = self._engine.row(counts, "counting arrivals")
-        self._contributions.append("arrivals")
 
     def places(self) -> tuple[Hashes, Hashes]:
-        """Identity hash and day of the arrivals; UNDATED where there is none."""
+        """Identity hash and day of the arrivals, each pair once, ordered by hash; UNDATED where there is no day."""
         if not self._contributions:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         day = f"coalesce({self._plan.day()}, {UNDATED})::BIGINT AS day"
-        sql = f"SELECT DISTINCT {quoted(c.IDENTITY)} AS hash, {day} FROM arrivals"
+        sql = f"SELECT DISTINCT {quoted(c.IDENTITY)} AS hash, {day} FROM arrivals ORDER BY hash"
         table = self._engine.table(sql, "placing arrivals").combine_chunks()
         return table["hash"].to_numpy(), table["day"].to_numpy()
 
-    def add_clean(self, clean: Snapshot, files: Sequence[LakeFile]) -> None:
-        """Add the rows of clean files."""
-        if not files:
-            return
-        relation = self._numbered(clean, files, self._plan.schema)
-        self._engine.execute(f"CREATE TEMP VIEW clean_rows AS {self._plan.clean_rows(relation)}", "reading clean files")
-        self._contributions.append("clean_rows")
+    def add_clean(self, parts: Iterable[pa.Table]) -> None:
+        """Add rows of the clean table, with the columns of its schema; a few tables are in memory at a time."""
+        empty = f"SELECT * FROM {numbered_files([], self._plan.schema)}"
+        self._engine.execute(f"CREATE TEMP TABLE clean_rows AS {empty}", "reading clean files")
+        added = 0
+        for rows in _joined(parts, _INSERTED):
+            numbers = np.arange(-added - 1, -added - 1 - rows.num_rows, -1)  # apart from those of raw rows
+            self._engine.register("clean_part", rows.append_column(ROW, pa.array(numbers)))
+            self._engine.execute("INSERT INTO clean_rows BY NAME SELECT * FROM clean_part", "reading clean files")
+            added += rows.num_rows
+        self._contributions.append(f"({self._plan.clean_rows('clean_rows')})")
 
-    def chunks(self, target: int, chunks: Mapping[Day, Sequence[int]]) -> Iterator[tuple[Day, int, pa.Table]]:
-        """Fold all that was added, and cut the rows into chunks; see `onepipe.lake.chunks.cut`."""
+    def rows(self) -> Iterator[pa.RecordBatch]:
+        """Fold all that was added: clean rows and DAY, ordered by DAY, nulls first, and identity hash."""
         if not self._contributions:
             return
         union = " UNION ALL BY NAME ".join(f"SELECT * FROM {name}" for name in self._contributions)
@@ -82,9 +91,11 @@ class Merging:
         repeated = self._plan.repeated("contributions")
         self._engine.execute(f"CREATE TEMP TABLE repeated AS {repeated}", "finding repeated identities")
         self._fold_ranges()
-        rows = self._plan.merged("contributions", "repeated", "folded")
+        rows = self._plan.merged("contributions", "folded")
         ordered = f"{rows} ORDER BY {quoted(DAY)} NULLS FIRST, {quoted(c.IDENTITY)}"
-        yield from cut(self._engine.stream(ordered, "merging"), target, chunks)
+        schema = self._plan.schema.append(pa.field(DAY, pa.int32()))
+        for batch in self._engine.stream(ordered, "merging"):
+            yield batch.select(schema.names).cast(schema)
 
     def _fold_ranges(self) -> None:
         """Make the table `folded`, one range of the identity hash after the other."""
@@ -103,7 +114,14 @@ class Merging:
                 f"CREATE TEMP TABLE folded AS {folded}" if first else f"INSERT INTO folded {folded}", "folding"
             )
 
-    def _numbered(self, snapshot: Snapshot, files: Sequence[LakeFile], columns: pa.Schema) -> str:
-        relation = numbered_files(self._engine.local(snapshot.paths(files)), columns, self._files)
-        self._files += len(files)
-        return relation
+
+def _joined(parts: Iterable[pa.Table], least: int) -> Iterator[pa.Table]:
+    """Tables of at least so many rows, apart from the last, made of smaller ones."""
+    waiting: list[pa.Table] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(table.num_rows for table in waiting) >= least:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)

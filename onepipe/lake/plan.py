@@ -166,7 +166,7 @@ class MergePlan:
         return f"SELECT {quoted(c.IDENTITY)} FROM {contributions} GROUP BY ALL{having}"
 
     def folded(self, contributions: str, repeated: str) -> str:
-        """The fold of identities whose hash is in `repeated`: ROW of the winner, arrivals, sums and states."""
+        """The fold of identities whose hash is in `repeated`: the hash, ROW of the winner, arrivals, sums, states."""
         highest = self._merge.name == "latest"
         order = _order([quoted(n) for n in (*self.topic.version_fields, *_DIGEST)], highest=highest)
         position = ", ".join(f"{quoted(name)} ASC NULLS FIRST" for name in _POSITION)
@@ -177,28 +177,29 @@ class MergePlan:
             c.SUM_LO: _wrapped_sum(c.SUM_LO),
         }
         made |= {state.column: state.aggregate() for state in self.states}
-        identity = ", ".join(map(quoted, [c.IDENTITY, *self.topic.identity]))
+        hash_ = quoted(c.IDENTITY)
+        identity = ", ".join([hash_, *map(quoted, self.topic.identity)])
         return (
-            f"SELECT {_aliased(made)} FROM {contributions} SEMI JOIN {repeated} USING ({quoted(c.IDENTITY)}) "
+            f"SELECT {hash_}, {_aliased(made)} FROM {contributions} SEMI JOIN {repeated} USING ({hash_}) "
             f"GROUP BY {identity}"
         )
 
-    def merged(self, contributions: str, repeated: str, folded: str) -> str:
+    def merged(self, contributions: str, folded: str) -> str:
         """The clean rows, and DAY: contributions that stand alone as they are, and the winners of the others.
 
         Args:
             contributions: relation of all contributions.
-            repeated: relation of what `repeated` finds.
-            folded: relation of what `folded` makes of them.
+            folded: relation of what `folded` makes of those that are repeated.
         """
         row, identity = quoted(ROW), quoted(c.IDENTITY)
         gathered = [c.ARRIVALS, c.SUM_HI, c.SUM_LO, *(state.column for state in self.states)]
         chosen = {name: f"s.{quoted(name)}" for name in self.schema.names}
         for name in gathered:
             chosen[name] = f"CASE WHEN f.{row} IS NULL THEN s.{quoted(name)} ELSE f.{quoted(name)} END"
+        # Of two identities with one hash, each row meets the folds of both, and stays with its own alone.
         rows = (
-            f"SELECT {_aliased(chosen)} FROM {contributions} s LEFT JOIN {folded} f USING ({row}) "
-            f"WHERE f.{row} IS NOT NULL OR s.{identity} NOT IN (SELECT {identity} FROM {repeated})"
+            f"SELECT {_aliased(chosen)} FROM {contributions} s LEFT JOIN {folded} f USING ({identity}) "
+            f"WHERE f.{row} IS NULL OR f.{row} = s.{row}"
         )
         fields = {name: quoted(name) for name in self.schema.names}
         fields |= {state.field: self._field_value(state) for state in self.states}

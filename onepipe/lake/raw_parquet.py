@@ -27,7 +27,7 @@ def parquet_writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
         sink: an open Arrow file.
         schema: the columns.
     """
-    leaves = [(field.name, path, type_) for field in schema for path, type_ in _leaves(field.name, field.type)]
+    leaves = [(field.name, path, type_) for field in schema for path, type_ in parquet_leaves(field.name, field.type)]
     rising = {path for name, path, type_ in leaves if name in _RISING or pa.types.is_timestamp(type_)}
     plain = {path for name, path, _ in leaves if name in _RANDOM | _BLOBS}
     return pq.ParquetWriter(
@@ -42,15 +42,15 @@ def parquet_writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
     )
 
 
-def _leaves(path: str, type_: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
+def parquet_leaves(path: str, type_: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
     """The Parquet columns that hold a type's values, by path."""
     if pa.types.is_struct(type_):
         for field in type_:
-            yield from _leaves(f"{path}.{field.name}", field.type)
+            yield from parquet_leaves(f"{path}.{field.name}", field.type)
     elif pa.types.is_list(type_):
-        yield from _leaves(f"{path}.list.element", type_.value_type)
+        yield from parquet_leaves(f"{path}.list.element", type_.value_type)
     elif pa.types.is_map(type_):
-        yield from _leaves(f"{path}.key_value.key", type_.key_type)
-        yield from _leaves(f"{path}.key_value.value", type_.item_type)
+        yield from parquet_leaves(f"{path}.key_value.key", type_.key_type)
+        yield from parquet_leaves(f"{path}.key_value.value", type_.item_type)
     else:
         yield path, type_

@@ -106,3 +106,39 @@ def test_an_index_whose_versions_have_left_the_log_is_made_anew(lake, raw, monke
     monkeypatch.setattr(LakeTable, "at", gone)
     (run,) = IdentityIndex(table, "Things").runs(table.snapshot())
     assert (run.start, len(run.hashes)) == (0, 2)
+
+
+def test_an_incremental_dedup_brings_the_index_to_its_version_and_reads_no_file_for_it(lake, raw, monkeypatch):
+    for n in range(2):
+        raw.archive([thing(str(k), n, day=k) for k in range(8)])
+        dedup(lake, TOPIC)
+    check_covers(lake)
+
+    def read(_index, files, start, end):
+        raise AssertionError(f"{len(files)} files were read for {start} to {end}")
+
+    monkeypatch.setattr(IdentityIndex, "_read", read)
+    for n in range(3):
+        raw.archive([thing(str(k), 9 + n, day=k + n) for k in range(n, 12)])
+        dedup(lake, TOPIC)
+        check_covers(lake)
+    assert clean_rows(lake, TOPIC) == expected(TOPIC, raw.placed)
+
+
+def test_an_index_is_not_told_of_a_version_that_follows_another_process_s(lake, raw, monkeypatch):
+    for n in range(2):
+        raw.archive([thing(str(k), n, day=k) for k in range(8)])
+        dedup(lake, TOPIC)
+    commit = LakeTable.commit
+
+    def overtaken(table, *args, **kwargs):
+        commit(table, note={"nothing": True})
+        return commit(table, *args, **kwargs)
+
+    raw.archive([thing("new", day=30)])
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeTable, "commit", overtaken)
+        report = dedup(lake, TOPIC)
+    ends = {int(path.name.split("-")[1]) for path in run_files(lake)}
+    assert report.version not in ends
+    check_covers(lake)
