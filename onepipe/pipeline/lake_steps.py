@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
 import onepipe.lake  # noqa: F401 - says which package is missing, before one of them is imported
-from onepipe.arguments import require_a, require_callable, require_choice, require_count, require_memory
+from onepipe.arguments import require_a, require_callable, require_choice, require_count, require_memory, require_name
 from onepipe.audit.evidence import EVIDENCE
 from onepipe.audit.verdict import Verdict
 from onepipe.audit.verify import Level
@@ -48,26 +48,31 @@ def archive(
     limits: ArchiveLimits | None,
     on_new_log: OnNewLog,
     progress: Callable[[int], None] | None,
+    group: str | None,
 ) -> ArchiveReport:
-    """Archive a topic, and then the evidence about it."""
+    """Archive a topic and the evidence about it: at the end, and each time the linger passes."""
     require_a(ArchiveLimits, "limits", limits, "an onepipe.lake.archive.ArchiveLimits")
     require_a(threading.Event, "stop", stop, "a threading.Event")
     require_callable("progress", progress)
     require_choice("until", until, Until)
     require_choice("on_new_log", on_new_log, OnNewLog)
+    require_name("group", group)
     opened, evidence = parts.open(what), parts.open(EVIDENCE)
-    run = partial(
-        archive_topic,
-        transport=parts.transport,
-        lake=parts.lake,
-        registry=parts.registry,
-        limits=limits,
-        observer=parts.tell,
+    run = partial(archive_topic, transport=parts.transport, lake=parts.lake, limits=limits, observer=parts.tell)
+    catch_up = partial(run, evidence.topic, registry=parts.registry, on_new_log=on_new_log)
+    vouched = opened.topic.name != EVIDENCE.name
+    report = run(
+        opened.topic,
+        registry=opened.schemas or parts.registry,
+        until="end" if until == "end" else None,
+        stop=stop,
+        on_new_log=on_new_log,
+        progress=progress,
+        group=group,
+        at_linger=catch_up if vouched else None,
     )
-    end: Literal["end"] | None = "end" if until == "end" else None
-    report = run(opened.topic, until=end, stop=stop, on_new_log=on_new_log, progress=progress)
-    if opened.topic.name != EVIDENCE.name:
-        run(evidence.topic, on_new_log=on_new_log)
+    if vouched:
+        catch_up()
     return report
 
 

@@ -258,22 +258,26 @@ class Pipeline:
         limits: ArchiveLimits | None = None,
         on_new_log: OnNewLog = "continue",
         progress: Callable[[int], None] | None = None,
+        group: str | None = None,
     ) -> ArchiveReport:
-        """Archive a topic into the raw table, and then the evidence about it.
+        """Archive a topic into the raw table, and the evidence about it: at the end, and each time the linger passes.
 
         Exactly once: run again, killed at any point, or run by two processes at once, the rows are the same.
 
         Args:
             what: a record class, a topic, or the name of a registered one.
-            until: "end" archives up to the end the log has now; "stopped" follows the log until `stop` is set.
+            until: "end" archives up to the end the log has now, all partitions of it, whichever of a group does so;
+                "stopped" follows the log until `stop` is set.
             stop: set it to end the run early; what was read is committed.
             limits: bounds of files, memory and time (`onepipe.lake.archive.ArchiveLimits`).
             on_new_log: where the lake holds the topic from another log: "continue" archives the new one beside it,
                 "raise" raises PositionLost.
             progress: told how many of the topic's messages were read since it was told last.
+            group: name under which archives of the topic, in any process and on any machine, share its partitions;
+                None reads them all. Its committed offsets follow the lake's progress, for those who watch its lag.
 
         Returns:
-            What was archived of the topic.
+            What this run archived of the topic.
 
         Raises:
             PositionLost: retention passed the position the lake has reached; nothing is skipped in silence.
@@ -281,7 +285,14 @@ class Pipeline:
         from onepipe.pipeline.lake_steps import archive
 
         return archive(
-            self._parts, what, until=until, stop=stop, limits=limits, on_new_log=on_new_log, progress=progress
+            self._parts,
+            what,
+            until=until,
+            stop=stop,
+            limits=limits,
+            on_new_log=on_new_log,
+            progress=progress,
+            group=group,
         )
 
     def dedup(

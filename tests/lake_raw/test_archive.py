@@ -7,9 +7,9 @@ import pytest
 from raw_messages import MILLIS, MOMENT, append, author, declare, raw, raw_rows, values
 
 from onepipe.errors import CommitConflict, LakeError, PositionLost, TopicNotFound, TransportError
-from onepipe.lake import archive as archiving
-from onepipe.lake import open_lake
+from onepipe.lake import archive_run, open_lake
 from onepipe.lake.archive import ArchiveLimits, app_id, archive
+from onepipe.lake.columns import raw_schema
 from onepipe.lake.layout import check_content
 from onepipe.lake.raw_footer import Sum, read_footer
 from onepipe.lake.table import LakeTable
@@ -363,13 +363,13 @@ def test_a_full_file_takes_half_full_ones_along_and_leaves_the_others_open(world
 def test_rows_are_written_out_when_the_memory_is_used_up(world, monkeypatch):
     world.publish(*range(60))
     spills = []
-    spill = archiving.RawFileWriter.spill
+    spill = archive_run.RawFileWriter.spill
 
     def note(self):
         spills.append(self.pending)
         spill(self)
 
-    monkeypatch.setattr(archiving.RawFileWriter, "spill", note)
+    monkeypatch.setattr(archive_run.RawFileWriter, "spill", note)
     report = world.archive(limits=ArchiveLimits(memory=3_000, batch=9))
     assert report.files == 3
     assert len([pending for pending in spills if pending]) > 3
@@ -377,12 +377,12 @@ def test_rows_are_written_out_when_the_memory_is_used_up(world, monkeypatch):
 
 
 def test_fewer_messages_are_polled_where_they_are_large(world):
-    run = archiving._Archive(
+    run = archive_run.ArchiveRun(
         world.topic,
         world.transport.describe_topic("Widgets"),
         world.lake,
-        LakeTable.ensure(world.lake.storage, "raw/Widgets", archiving.raw_schema(world.topic)),
-        archiving.RowReader(world.topic, world.registry, "l"),
+        LakeTable.ensure(world.lake.storage, "raw/Widgets", raw_schema(world.topic)),
+        archive_run.RowReader(world.topic, world.registry, "l"),
         ArchiveLimits(memory=80_000, batch=1000),
     )
     assert run.allowed(row_bytes=10_000_000) == 1

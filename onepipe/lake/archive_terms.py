@@ -1,0 +1,55 @@
+"""What bounds an archive, and what it reports."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class ArchiveLimits:
+    """Bounds of an archive's files, memory and time.
+
+    Attributes:
+        file_rows: rows at which a file is full.
+        file_bytes: bytes at which a file is full.
+        linger: seconds after which rows are committed although no file is full.
+        memory: bytes of rows kept in memory before they are written to temporary files, all partitions together.
+        batch: messages decoded at once.
+        patience: seconds without any message, although the log has more, after which the transport is given up.
+    """
+
+    file_rows: int = 4_000_000
+    file_bytes: int = 128 << 20
+    linger: float = 60.0
+    memory: int = 192 << 20
+    batch: int = 32_768
+    patience: float = 60.0
+
+
+@attrs.frozen
+class ArchiveReport:
+    """What one run of an archive did.
+
+    Attributes:
+        topic: name of the topic.
+        log: identity of the log.
+        progress: by partition, the next offset to archive.
+        rows: rows committed.
+        quarantined: rows among them with an error.
+        gaps: offsets passed over that the log did not hold.
+        files: files committed.
+        bytes: their bytes.
+        commits: commits made.
+        conflicts: commits lost to another archive, whose rows were read again or found archived.
+    """
+
+    topic: str
+    log: str
+    progress: dict[int, int]
+    rows: int = 0
+    quarantined: int = 0
+    gaps: int = 0
+    files: int = 0
+    bytes: int = 0
+    commits: int = 0
+    conflicts: int = 0
