@@ -98,8 +98,15 @@ class RowReader:
         Raises:
             RegistryUnavailable: the registry cannot be asked about a schema id.
         """
-        _, partitions, offsets, times, keys, values, headers = zip(*messages, strict=True)
-        return self.read_columns(partitions, offsets, times, keys, values, headers)
+        # Not by zip(*messages): an iterator for each message would set the garbage collector to work on all of them.
+        return self.read_columns(
+            [message.partition for message in messages],
+            [message.offset for message in messages],
+            [message.timestamp for message in messages],
+            [message.key for message in messages],
+            [message.value for message in messages],
+            [message.headers for message in messages],
+        )
 
     def read_columns(
         self,
