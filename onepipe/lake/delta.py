@@ -113,7 +113,9 @@ def arrow_columns(schema: deltalake.Schema) -> pa.Schema:
 
 def live_files(handle: deltalake.DeltaTable) -> list[LakeFile]:
     """The files of a handle's version, in no order."""
-    rows = pa.table(handle.get_add_actions(flatten=True)).to_pylist()
+    actions = pa.table(handle.get_add_actions(flatten=True))
+    said = [name for name, values in zip(actions.column_names, actions, strict=True) if values.null_count < len(values)]
+    rows = actions.select(list(dict.fromkeys(("path", "num_records", "size_bytes", *said)))).to_pylist()
     return [LakeFile(row["path"], row["num_records"], row["size_bytes"], _lake_statistics(row)) for row in rows]
 
 

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Commit", "LakeFile", "LakeTable", "NewFile", "Snapshot", "Statistic", "Statistics"]
 
+_PROPERTIES: Final = {"delta.dataSkippingNumIndexedCols": "-1"}
+"""Properties of a new table: statistics of all columns are read; Delta's default, the first 32, leaves out ours."""
 NOTE: Final = "onepipe"
 """Key of the note in a commit's metadata."""
 _MARK: Final = "onepipe-commit"
@@ -146,7 +148,9 @@ class LakeTable:
         try:
             with lake_errors(root):
                 columns = delta_schema(schema, root)
-                delta.DeltaTable.create(storage.uri(root), columns, storage_options=dict(storage.options))
+                delta.DeltaTable.create(
+                    storage.uri(root), columns, storage_options=dict(storage.options), configuration=_PROPERTIES
+                )
         except LakeError:
             if (made_by_another := cls.find(storage, root)) is None:
                 raise
