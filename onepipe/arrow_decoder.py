@@ -8,32 +8,42 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from onepipe.attached.translate import is_translated
 from onepipe.decoder import require_unaltered
-from onepipe.errors import DecodeError
+from onepipe.errors import ConfigurationError, DecodeError
+from onepipe.registry.lookup import find_schema
+from onepipe.registry.port import value_subject
 from onepipe.schema.arrow import arrow_schema
 from onepipe.schema.framing import read_frame
 from onepipe.transcode_columns import DecodeColumns, columns_decoder
 
 if TYPE_CHECKING:
-    from onepipe.registry.port import Registry
-    from onepipe.schema.model import Schema
+    from onepipe.registry.port import SchemaSource
+    from onepipe.topic import Topic
     from onepipe.transport import Message
 
 
 class ArrowDecoder:
     """Decodes messages of one topic. Used by one thread at a time."""
 
-    def __init__(self, registry: Registry, reader: Schema) -> None:
+    def __init__(self, registry: SchemaSource, topic: Topic) -> None:
         """Make a decoder.
 
         Args:
-            registry: where schemas are found by id.
-            reader: schema whose Arrow form the batches have.
+            registry: where schemas are found.
+            topic: the reader's declaration; the batches have its schema's Arrow form.
+
+        Raises:
+            ConfigurationError: others write the topic, and its messages are more than records of one type.
         """
+        if is_translated(topic):
+            remedy = "read it message by message, or archive it and read the table"
+            raise ConfigurationError("its messages are not read as columns", topic=topic.name, remedy=remedy)
         self._registry = registry
-        self._reader = reader
-        self._schema = arrow_schema(reader)
-        self._decoders: dict[int, DecodeColumns] = {}
+        self._subjects = (topic.source and topic.source.subjects) or (value_subject(topic.name),)
+        self._reader = topic.schema
+        self._schema = arrow_schema(topic.schema)
+        self._decoders: dict[int | str, DecodeColumns] = {}
 
     def decode(self, messages: Sequence[Message]) -> pa.RecordBatch:
         """The records of messages in their order, deletes left out.
@@ -42,7 +52,7 @@ class ArrowDecoder:
             DecodeError: a message cannot be decoded; names topic, partition and offset.
             NotRegistered: the registry does not know a schema id.
         """
-        groups: dict[tuple[int, int], list[int]] = {}
+        groups: dict[tuple[int | str, int], list[int]] = {}
         for number, message in enumerate(messages):
             if message.value is not None:
                 groups.setdefault(_frame(message, message.value), []).append(number)
@@ -55,11 +65,14 @@ class ArrowDecoder:
         (batch,) = table.combine_chunks().to_batches()
         return batch
 
-    def _decode(self, messages: Sequence[Message], numbers: Sequence[int], schema_id: int, skip: int) -> pa.RecordBatch:
-        decode = self._decoders.get(schema_id)
+    def _decode(
+        self, messages: Sequence[Message], numbers: Sequence[int], name: int | str, skip: int
+    ) -> pa.RecordBatch:
+        writer = find_schema(self._registry, name, self._subjects)
+        decode = self._decoders.get(name)
         if decode is None:
-            decode = self._decoders[schema_id] = columns_decoder(self._registry.schema(schema_id), self._reader)
-        self._require_unaltered([messages[number] for number in numbers], schema_id, skip)
+            decode = self._decoders[name] = columns_decoder(writer, self._reader)
+        self._require_unaltered([messages[number] for number in numbers], writer.fingerprint, skip)
         decoded = decode([messages[number].value or b"" for number in numbers], skip)
         for row, error in decoded.errors.items():
             message = messages[numbers[row]]
@@ -67,8 +80,7 @@ class ArrowDecoder:
             raise error
         return pa.RecordBatch.from_arrays(decoded.columns.columns, schema=self._schema)
 
-    def _require_unaltered(self, messages: Sequence[Message], schema_id: int, skip: int) -> None:
-        seed = self._registry.schema(schema_id).fingerprint
+    def _require_unaltered(self, messages: Sequence[Message], seed: int, skip: int) -> None:
         for message in messages:
             try:
                 require_unaltered(message.headers, seed, (message.value or b"")[skip:])
@@ -77,14 +89,7 @@ class ArrowDecoder:
                 raise
 
 
-def _frame(message: Message, value: bytes) -> tuple[int, int]:
-    """Schema id of a message, and where its body begins."""
+def _frame(message: Message, value: bytes) -> tuple[int | str, int]:
+    """Schema id of a message, or what names its schema, and where its body begins."""
     frame = read_frame(value, message.headers)
-    if frame.schema_id is None:
-        raise DecodeError(
-            "the message says its schema by fingerprint or GUID, which this registry cannot look up",
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-        )
-    return frame.schema_id, frame.start
+    return frame.named, frame.start

@@ -36,6 +36,7 @@ class ChangeKind(StrEnum):
     SENSITIVITY = "sensitivity"
     AUDIT = "audit"
     CODEC = "codec"
+    SOURCE = "source"
 
 
 class Severity(StrEnum):
@@ -56,6 +57,7 @@ WORDS: Final[Mapping[ChangeKind, str]] = {
     ChangeKind.CONSTRAINTS: "checks",
     ChangeKind.EVENT_TIME: "event_time",
     ChangeKind.PARTITION_KEY: "partition_key",
+    ChangeKind.SOURCE: "source",
 }
 """The word that allows a change of each kind that must be asked for."""
 
@@ -64,6 +66,7 @@ _EFFECTS: Final[Mapping[str, str]] = {
     "checks": "records that were valid may no longer be, and the other way round",
     "event_time": "records move to other days of the clean table",
     "partition_key": "records of one key are in two partitions, so their order is lost across the change",
+    "source": "what was archived before stays as it was read then",
 }
 
 
@@ -159,6 +162,8 @@ def _topic_changes(old: Topic, new: Topic) -> Iterator[Change]:
     if old.codec != new.codec:
         message = f"the codec changes from {old.codec or 'Avro'} to {new.codec or 'Avro'}"
         yield Change(ChangeKind.CODEC, Severity.REFUSED, message)
+    if old.source != new.source:
+        yield _ask(ChangeKind.SOURCE, "what is said of the messages that others write changes")
     if old.merge != new.merge:
         message = f"the merge policy changes from {_policy(old.merge)} to {_policy(new.merge)}"
         yield _ask(ChangeKind.MERGE, message)

@@ -172,7 +172,7 @@ class Consumer(Generic[T]):
         if len(self._topics) != 1:
             raise ConfigurationError("Arrow batches are of one topic", remedy="make a consumer for each")
         (entry,) = self._topics.values()
-        decoder = ArrowDecoder(self._registry, entry.topic.schema)
+        decoder = ArrowDecoder(entry.schemas or self._registry, entry.topic)
 
         def decode(messages: Sequence[Message]) -> pa.RecordBatch:
             try:
@@ -323,9 +323,10 @@ class Consumer(Generic[T]):
 
 
 def _decoder(registry: Registry, entry: Readable, *, resolve: bool) -> MessageDecoder:
+    schemas = entry.schemas or registry
     if not resolve:
-        return MessageDecoder(registry, None, reader=None, classes={})
-    return MessageDecoder(registry, entry.topic, reader=entry.topic.schema, classes=entry.classes)
+        return MessageDecoder(schemas, None, reader=None, classes={})
+    return MessageDecoder(schemas, entry.topic, reader=entry.topic.schema, classes=entry.classes)
 
 
 def _require_batch(name: str, size: object, timeout: object) -> None:

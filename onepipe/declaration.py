@@ -15,6 +15,7 @@ from onepipe.rules import ATTRIBUTE, FieldRules, is_timestamp, value_type
 from onepipe.schema.model import Array, Field, Node, Primitive, Record
 
 if TYPE_CHECKING:
+    from onepipe.attached.source import Source
     from onepipe.topic import Topic
 
 DECLARATION_VERSION: Final = 1
@@ -26,6 +27,7 @@ RESERVED_PREFIX: Final = "_op_"
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 _KEYS: Final = (
     *("version", "topic", "identity", "merge", "event_time", "checks", "owner", "partition_key", "audit", "codec"),
+    "source",
 )
 
 
@@ -76,6 +78,8 @@ def require_valid(topic: Topic) -> None:
     for field in topic.record.fields:
         _require_field(topic, field)
     _require_checks(topic)
+    if topic.source is not None:
+        _require_source(topic, topic.source)
 
 
 def _require_names(topic: Topic) -> None:
@@ -159,6 +163,27 @@ def _require_field_merge(topic: Topic, field: Field, merge: MergePolicy) -> None
         node = attrs.evolve(node, items=topic.schema.resolve(node.items))
     if not field_merge(merge.name).accepts(node):
         raise refuse(f"{merge.name!r} cannot combine values of type {_kind(node)}")
+
+
+def _require_source(topic: Topic, source: Source) -> None:
+    """What a topic that others write says of its messages must be of its fields, and order its deletes."""
+    if topic.codec is not None or topic.partition_key:
+        raise DeclarationError("codec and partition key are for topics that onepipe writes", topic=topic.name)
+    names = [field.name for field in topic.record.fields]
+    _require_known(topic, "lift", tuple(source.lift), names)
+    _require_known(topic, "types", tuple(source.types), names)
+    if topic.merge is None:
+        return
+    if source.tombstones != "quarantine" and topic.merge.name != "latest":
+        raise DeclarationError("only merge=latest(…) has deletes", topic=topic.name, remedy="tombstones='quarantine'")
+    if source.envelope is not None and not any(map(source.stands_outside, topic.version_fields)):
+        remedy = "lift one: lift={'changed': 'ts_ms'}, or 'source.lsn'; and merge=latest('changed')"
+        raise DeclarationError(
+            "the version of a change event's delete stands outside its row", topic=topic.name, remedy=remedy
+        )
+    if source.tombstones == "delete" and not all(map(source.stands_outside_value, topic.version_fields)):
+        remedy = "lift it: lift={'written': '$timestamp'}, merge=latest('written')"
+        raise DeclarationError("a tombstone says no version but in key and timestamp", topic=topic.name, remedy=remedy)
 
 
 def _require_checks(topic: Topic) -> None:

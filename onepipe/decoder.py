@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from onepipe.attached.decode import AttachedDecoder
 from onepipe.audit.digest import DELETE_SEED, deletion_body, digest_check
 from onepipe.audit.header import AUDIT_HEADER, DELETE_HEADER, sound_check
 from onepipe.deletion import Deletion, deletion_schema_id, read_deletion
 from onepipe.errors import DecodeError, OnepipeError
+from onepipe.registry.lookup import find_schema
+from onepipe.registry.port import value_subject
 from onepipe.schema.framing import read_frame
+from onepipe.topic import Topic
 from onepipe.transcode import body_decoder
 
 if TYPE_CHECKING:
-    from onepipe.registry.port import Registry
+    from onepipe.registry.port import SchemaSource
     from onepipe.schema.model import Schema
-    from onepipe.topic import Topic
     from onepipe.topics import Readable
     from onepipe.transport import Headers, Message
 
@@ -28,12 +31,12 @@ class Decoded(NamedTuple):
     Attributes:
         value: the record, as class instance or dict; of a delete, a dict of its identity, version and event time.
         deleted: whether the message is a delete.
-        schema_id: id of the schema it was written with.
+        schema_id: id of the schema it was written with; None where the message names none.
     """
 
     value: Any
     deleted: bool
-    schema_id: int
+    schema_id: int | None
 
 
 def require_unaltered(headers: Headers, seed: int, body: bytes) -> None:
@@ -59,7 +62,7 @@ class MessageDecoder:
     """Decodes the messages of one topic. Used by one thread at a time."""
 
     def __init__(
-        self, registry: Registry, topic: Topic | None, *, reader: Schema | None, classes: Mapping[str, type]
+        self, registry: SchemaSource, topic: Topic | None, *, reader: Schema | None, classes: Mapping[str, type]
     ) -> None:
         """Make a decoder.
 
@@ -73,7 +76,8 @@ class MessageDecoder:
         self._topic = topic
         self._reader = reader
         self._classes = classes
-        self._decoders: dict[int, tuple[Decode, int]] = {}
+        self._decoders: dict[int | str, tuple[Decode, int]] = {}
+        self._attached = AttachedDecoder(topic, self._find) if topic is not None and topic.source else None
 
     def decode(self, message: Message) -> Decoded:
         """Decode a message.
@@ -85,6 +89,8 @@ class MessageDecoder:
             RegistryUnavailable: the registry cannot be asked.
         """
         try:
+            if self._attached is not None and (message.value is None or self._attached.translates):
+                return Decoded(*self._attached.decode(message))
             return self._delete(message) if message.value is None else self._record(message, message.value)
         except OnepipeError as error:
             error.topic, error.partition, error.offset = message.topic, message.partition, message.offset
@@ -92,16 +98,18 @@ class MessageDecoder:
 
     def _record(self, message: Message, value: bytes) -> Decoded:
         frame = read_frame(value, message.headers)
-        if frame.schema_id is None:
-            raise DecodeError("the message says its schema by fingerprint or GUID, which this registry cannot look up")
-        known = self._decoders.get(frame.schema_id)
+        known = self._decoders.get(frame.named)
         if known is None:
-            writer = self._registry.schema(frame.schema_id)
+            writer = self._find(frame.named, message.topic)
             decode = body_decoder(writer, reader=self._reader, classes=self._classes)
-            known = self._decoders[frame.schema_id] = decode, writer.fingerprint
+            known = self._decoders[frame.named] = decode, writer.fingerprint
         decode, seed = known
         require_unaltered(message.headers, seed, value[frame.start :])
         return Decoded(decode(value, frame.start), False, frame.schema_id)
+
+    def _find(self, name: int | str, topic: str = "") -> Schema:
+        declared = self._topic.source.subjects if self._topic is not None and self._topic.source else ()
+        return find_schema(self._registry, name, declared or (value_subject(topic),))
 
     def _delete(self, message: Message) -> Decoded:
         header = dict(message.headers).get(DELETE_HEADER)
@@ -109,12 +117,17 @@ class MessageDecoder:
             remedy = "its value is None; read it with on_undecodable='yield'"
             raise DecodeError("a tombstone without the header that says which version it deletes", remedy=remedy)
         require_unaltered(message.headers, DELETE_SEED, deletion_body(message.key or b"", header))
-        topic = self._topic or self._registry.topic(message.topic)
+        topic = self._topic or _declared(self._registry, message.topic, header)
         deletion = read_deletion(topic, message.key, header)
         return Decoded(dict(deletion.fields), True, deletion_schema_id(header))
 
 
-def record_decoder(registry: Registry, readable: Readable) -> Callable[[Message], Any]:
+def _declared(schemas: SchemaSource, topic: str, header: bytes) -> Topic:
+    """The declaration a delete was written under."""
+    return Topic.from_document(schemas.schema(deletion_schema_id(header)).document(), name=topic)
+
+
+def record_decoder(registry: SchemaSource, readable: Readable) -> Callable[[Message], Any]:
     """A function from a message of a topic to its record, as its reader sees it, or to the `Deletion` it is.
 
     It raises as `MessageDecoder.decode` does.

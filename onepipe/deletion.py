@@ -24,11 +24,11 @@ class Deletion(NamedTuple):
     """A delete as read from its key and header.
 
     Attributes:
-        schema_id: of the declaration it was written under.
+        schema_id: of the declaration it was written under; None where it names none.
         fields: logical values of the identity, of the version, and of the event time where it is known.
     """
 
-    schema_id: int
+    schema_id: int | None
     fields: Mapping[str, Any]
 
 

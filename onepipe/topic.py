@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
+from onepipe.attached.source import Envelope, Key, Source, Tombstones, Value
 from onepipe.declaration import DECLARATION_VERSION, RESERVED_PREFIX, require_form, require_valid
 from onepipe.errors import DeclarationError
 from onepipe.merge import MergePolicy
@@ -27,6 +28,7 @@ from onepipe.schema.model import JSON, Field, Record, Schema
 
 if TYPE_CHECKING:
     from onepipe.checks import Expression
+    from onepipe.registry import Registry
 
 __all__ = [
     "ATTRIBUTE",
@@ -59,6 +61,7 @@ class Topic:
         partition_key: fields whose values choose the partition; the identity's where empty.
         audit: "counted" proves by counts and digests; "named" also keeps each record's identity as evidence.
         codec: name of the codec in which messages' bodies are written; None for Avro.
+        source: what messages hold that others write; None for a topic that onepipe's producers write.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Topic:
     partition_key: tuple[str, ...] = ()
     audit: Audit = "counted"
     codec: str | None = None
+    source: Source | None = None
 
     @classmethod
     def declare(
@@ -86,6 +90,7 @@ class Topic:
         partition_key: str | Sequence[str] = (),
         audit: Audit = "counted",
         codec: str | None = None,
+        source: Source | None = None,
     ) -> Topic:
         """Declare a topic over a schema; whatever declaration the schema's record carried is replaced.
 
@@ -95,7 +100,7 @@ class Topic:
         """
         rules = MappingProxyType({rule: str(check) for rule, check in (checks or {}).items()})
         key = _names(partition_key)
-        topic = cls(name, schema, _names(identity), merge, event_time, rules, owner, key, audit, codec or None)
+        topic = cls(name, schema, _names(identity), merge, event_time, rules, owner, key, audit, codec or None, source)
         require_valid(topic)
         root = topic.record
         fields = tuple(_normal(field) for field in root.fields)
@@ -137,6 +142,77 @@ class Topic:
             partition_key=declared.get("partition_key", ()),
             audit=declared.get("audit", "counted"),
             codec=declared.get("codec"),
+            source=Source.from_document(declared["source"]) if "source" in declared else None,
+        )
+
+    @classmethod
+    def attach(
+        cls,
+        name: str,
+        schema: Any = None,
+        *,
+        value: Value,
+        identity: str | Sequence[str] = (),
+        merge: MergePolicy | None = None,
+        event_time: str | None = None,
+        owner: str | None = None,
+        registry: str | Registry | None = None,
+        subject: str | Sequence[str] | None = None,
+        key: Key | None = None,
+        envelope: Envelope | None = None,
+        lift: Mapping[str, str | Sequence[str]] | None = None,
+        tombstones: Tombstones | None = None,
+    ) -> Topic:
+        """Declare a topic that exists already, and that others write.
+
+        It can be archived, merged, verified and consumed, and not published to. Nothing is registered where its
+        writers register.
+
+        Args:
+            name: name of the topic.
+            schema: of `value="json"`, the record class, schema or schema document that gives the fields.
+            value: how values are written: "registry" is Avro in Confluent's framing, or in Avro's single-object
+                encoding, with the fields of the registry's latest schemas; "json" is JSON text.
+            identity: fields that say which thing a record is about. A message that has null there is kept aside.
+            merge: which of several records of one identity is true; without it there is no clean table.
+            event_time: the timestamp field that says when it happened.
+            owner: who answers for the topic.
+            registry: URL of the registry that knows the schemas, without secrets (`onepipe.registry.open_registry`), or
+                the pipeline's own, as `pipe.registry`. The variable ONEPIPE_REGISTRY where None.
+            subject: names of the subjects of its schemas; `<topic>-value` where None. Several, or one whose schema is a
+                union, are a topic of several types: it has one field for each, by the last part of its name.
+            key: how keys are written: "text", "json" or "registry"; of change events as values are, where None.
+            envelope: "debezium" where values are Debezium's change events: the fields are those of the row.
+            lift: by field, where in the message its value stands: "order.id" inside the value, "$key" or "$key.id",
+                "$timestamp"; of several paths the first that holds one. Of change events, inside the event: "ts_ms",
+                "source.lsn".
+            tombstones: what a message without value is. "quarantine" keeps it aside; "delete" deletes what its key
+                names, in the version that `lift` finds in key and timestamp; "oldest" deletes as of before every
+                record, and so nothing that is known. "oldest" for change events where None, else "quarantine".
+
+        Raises:
+            DeclarationError: a name that is not a field, a type that cannot serve, a delete without version; says the
+                nearest match or the remedy.
+            ConfigurationError: the registry's URL holds a secret, or is none.
+            NotRegistered: the registry does not know a subject.
+            RegistryUnavailable: the registry cannot be reached.
+        """
+        from onepipe.attached.declare import attach
+
+        return attach(
+            name,
+            schema,
+            value=value,
+            identity=identity,
+            merge=merge,
+            event_time=event_time,
+            owner=owner,
+            registry=registry,
+            subject=subject,
+            key=key,
+            envelope=envelope,
+            lift=lift,
+            tombstones=tombstones,
         )
 
     @property
@@ -178,6 +254,7 @@ class Topic:
             "partition_key": list(self.partition_key),
             "audit": None if self.audit == "counted" else self.audit,
             "codec": self.codec,
+            "source": self.source.document() if self.source else None,
         }
         present = {key: value for key, value in optional.items() if value}
         return {"version": DECLARATION_VERSION, "topic": self.name, **present}

@@ -13,10 +13,12 @@ from onepipe.arguments import require_count
 from onepipe.codec import find_codec
 from onepipe.errors import ConfigurationError, DeclarationError, NotRegistered, TopicNotFound
 from onepipe.record import is_record, record_info, topic_of
+from onepipe.registry import open_registry
+from onepipe.registry.address import same_registry
 from onepipe.topic import Topic
 
 if TYPE_CHECKING:
-    from onepipe.registry.port import Registry
+    from onepipe.registry.port import Registry, SchemaSource
     from onepipe.transport import TopicDescription, Transport
 
 DEFAULT_PARTITIONS: Final = 4
@@ -31,11 +33,13 @@ class Readable:
         topic: the declaration its readers see it by.
         description: the topic as the transport has it.
         classes: Python classes by the Avro names of the records and enums they stand for; empty for dicts.
+        schemas: where the schemas of its messages are found; None is the pipeline's registry.
     """
 
     topic: Topic
     description: TopicDescription
     classes: Mapping[str, type]
+    schemas: SchemaSource | None = attrs.field(default=None, kw_only=True)
 
 
 @attrs.frozen
@@ -58,6 +62,8 @@ class Topics:
         self._partitions = require_count("partitions", partitions, most=_MOST_PARTITIONS)
         self._opened: dict[Any, Opened] = {}
         self._lock = threading.Lock()
+        self._registries: dict[str, Registry] = {}
+        self._registries_lock = threading.Lock()
 
     def resolve(self, what: type | Topic | str) -> Topic:
         """The declaration of a record class, a topic, or the name of a registered one.
@@ -89,6 +95,10 @@ class Topics:
             return known
         with self._lock:
             topic = self.resolve(what)
+            if topic.source is not None:
+                opened = self._attached(topic, allow)
+                self._opened[what] = opened
+                return opened
             if topic.codec is not None:
                 find_codec(topic.codec)
             if partitions is not None:
@@ -100,6 +110,39 @@ class Topics:
             opened = Opened(topic, description, classes, registered.schema_id)
             self._opened[what] = opened
             return opened
+
+    def _attached(self, topic: Topic, allow: Collection[str]) -> Opened:
+        """A topic that others write: it exists already, and is registered beside their registry, not in it."""
+        try:
+            description = self._transport.describe_topic(topic.name)
+        except TopicNotFound as error:
+            error.remedy = "a topic that others write is theirs to create"
+            raise
+        schema_id = 0 if self._is_theirs(topic) else self._registry.register(topic, allow=allow).schema_id
+        return Opened(topic, description, {}, schema_id, schemas=self.schemas(topic))
+
+    def _is_theirs(self, topic: Topic) -> bool:
+        """Whether the registry of a topic's writers is this pipeline's own."""
+        source = topic.source
+        if source is None or not source.subjects:
+            return False
+        return source.registry is None or same_registry(source.registry, self._registry.url)
+
+    def schemas(self, topic: Topic) -> SchemaSource:
+        """Where the schemas of a topic's messages are found: the registry of those who write it."""
+        source = topic.source
+        if source is None or source.registry is None or same_registry(source.registry, self._registry.url):
+            return self._registry
+        with self._registries_lock:
+            if source.registry not in self._registries:
+                self._registries[source.registry] = open_registry(source.registry)
+            return self._registries[source.registry]
+
+    def close(self) -> None:
+        """Let go of the registries of others."""
+        with self._registries_lock:
+            for registry in self._registries.values():
+                registry.close()
 
     def _require_free_or_equal(self, name: str, partitions: int) -> None:
         """Refuse, before anything is registered, another number of partitions than a topic already has."""
@@ -115,6 +158,8 @@ class Topics:
             DeclarationError: a class that declares no topic.
         """
         topic = self.resolve(what)
+        if topic.source is not None:
+            return self.open(what)
         try:
             self._registry.topic(topic.name)
             description = self._transport.describe_topic(topic.name)

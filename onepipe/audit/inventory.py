@@ -147,9 +147,9 @@ def _salvaged(storage: Storage, file: RawFile, salvage: Salvage | None) -> RawFi
     return attrs.evolve(file, salvaged=copy.file if copy else None, held=copy.rows if copy else 0)
 
 
-def schema_documents(files: Sequence[RawFile]) -> Mapping[int, object]:
-    """The documents of the schemas the rows were written with, by schema id; intact files have the last word."""
-    documents: dict[int, object] = {}
+def schema_documents(files: Sequence[RawFile]) -> Mapping[int | str, object]:
+    """The documents of the schemas the rows were written with, by id or name; intact files have the last word."""
+    documents: dict[int | str, object] = {}
     for file in sorted(files, key=lambda file: file.damage is None):
         if file.footer is not None:
             documents.update(file.footer.schemas)

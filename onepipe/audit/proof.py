@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +22,7 @@ from onepipe.errors import CorruptFile, NotRegistered, SchemaError
 from onepipe.lake import columns as c
 from onepipe.lake.raw_headers import message_headers
 from onepipe.lake.raw_rows import RowReader
+from onepipe.schema.framing import FINGERPRINT_PREFIX, GUID_PREFIX
 from onepipe.schema.model import Schema
 
 if TYPE_CHECKING:
@@ -38,12 +40,12 @@ _DIGEST: Final = frozenset({c.DIGEST_HI, c.DIGEST_LO})
 class _FooterSchemas:
     """The schemas a file's footer names, in the part of a registry that decodes messages."""
 
-    def __init__(self, documents: Mapping[int, Any], otherwise: Schema | None) -> None:
-        self._schemas: dict[int, Schema] = {}
+    def __init__(self, documents: Mapping[int | str, Any], otherwise: Schema | None) -> None:
+        self._schemas: dict[int | str, Schema] = {}
         self._otherwise = otherwise
-        for number, document in documents.items():
+        for name, document in documents.items():
             with contextlib.suppress(SchemaError):  # a damaged footer names anything
-                self._schemas[number] = Schema.parse(document)
+                self._schemas[name] = Schema.parse(document)
 
     def schema(self, schema_id: int) -> Schema:
         """The schema of an id.
@@ -51,9 +53,20 @@ class _FooterSchemas:
         Raises:
             NotRegistered: the footer does not name it.
         """
-        found = self._schemas.get(schema_id, self._otherwise)
+        return self._named(schema_id)
+
+    def schema_by_guid(self, guid: UUID) -> Schema:
+        """The schema of a GUID; raises as `schema`."""
+        return self._named(f"{GUID_PREFIX}{guid}")
+
+    def schema_by_fingerprint(self, fingerprint: int, _subjects: Collection[str]) -> Schema:
+        """The schema of a fingerprint; raises as `schema`."""
+        return self._named(f"{FINGERPRINT_PREFIX}{fingerprint:016x}")
+
+    def _named(self, name: int | str) -> Schema:
+        found = self._schemas.get(name, self._otherwise)
         if found is None:
-            raise NotRegistered(f"the file names no schema id {schema_id}")
+            raise NotRegistered(f"the file names no schema {name}")
         return found
 
 
@@ -70,7 +83,7 @@ class Contradiction(NamedTuple):
 
 
 def contradictions(
-    storage: Storage, file: RawFile, declarations: Sequence[Topic], schemas: Mapping[int, Any]
+    storage: Storage, file: RawFile, declarations: Sequence[Topic], schemas: Mapping[int | str, Any]
 ) -> dict[int, Contradiction]:
     """The rows of a raw file whose columns contradict the message they hold.
 
@@ -78,7 +91,7 @@ def contradictions(
         storage: where the file is.
         file: the file.
         declarations: the topic's declarations, the latest first; rows may have been read under any of them.
-        schemas: documents of the schemas the rows were written with, by id.
+        schemas: documents of the schemas the rows were written with, by id or name.
 
     Returns:
         By number of the row in the file, what differs.
@@ -97,8 +110,11 @@ def contradictions(
     return found or {}
 
 
-def _contradictions(file: RawFile, source: str, topic: Topic, schemas: Mapping[int, Any]) -> dict[int, Contradiction]:
-    otherwise = topic.schema if file.damage else None  # whether rows fit it, their digests tell
+def _contradictions(
+    file: RawFile, source: str, topic: Topic, schemas: Mapping[int | str, Any]
+) -> dict[int, Contradiction]:
+    guessed = bool(file.damage) and topic.source is None
+    otherwise = topic.schema if guessed else None  # whether rows fit it, their digests tell
     reader = RowReader(topic, _FooterSchemas(schemas, otherwise), file.place.log)
     wrong: dict[int, Contradiction] = {}
     first = 0

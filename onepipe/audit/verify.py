@@ -186,7 +186,7 @@ class _Verification:
     def _contradictions(self, file: RawFile, files: Sequence[RawFile]) -> Mapping[int, Contradiction]:
         found = self.contradictions.get(file.path)
         if found is None:
-            found = contradictions(self.lake.storage, file, self.declarations, schema_documents(files))
+            found = contradictions(self.lake.storage, file, self.declarations, _schemas(file, files))
             self.contradictions[file.path] = found
         return found
 
@@ -242,8 +242,8 @@ class _Verification:
         )
 
     def _identity(self, key: bytes | None) -> dict[str, Any] | None:
-        """The identity a key says; None where there is none, or it cannot be read."""
-        if key is None or not self.topic.identity:
+        """The identity a key says; None where there is none, it cannot be read, or others wrote it."""
+        if key is None or not self.topic.identity or self.topic.source is not None:
             return None
         try:
             values = key_values(self.topic.schema, self.topic.identity, key)
@@ -274,6 +274,14 @@ def _declarations(lake: Lake, topic: Topic) -> list[Topic]:
 
 def _evidence(engine: Engine, files: Sequence[RawFile]) -> str:
     return numbered_files(local_files(files, engine.local), raw_schema(EVIDENCE))
+
+
+def _schemas(file: RawFile, files: Sequence[RawFile]) -> Mapping[int | str, Any]:
+    """The schemas by which a file's rows were read: those its footer names; of a damaged file what all footers name.
+
+    A schema that its footer does not name was not known when the file was written, though others may name it.
+    """
+    return schema_documents(files) if file.intact is None else file.intact.schemas
 
 
 def _progress(snapshot: Snapshot, place: Place) -> int:

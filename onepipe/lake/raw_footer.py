@@ -79,7 +79,8 @@ class RawFooter:
         next: end of the range, exclusive. Offsets inside without row were not in the log (gaps are legal).
         rows: rows in the file.
         quarantined: rows among them with an error.
-        schemas: the documents of the schemas the rows were written with, by schema id.
+        schemas: the documents of the schemas the rows were written with, by schema id; by `Frame.named` where the
+            messages name it otherwise.
         sums: the good rows by identity bucket (NO_BUCKET where the identity is not known).
         writers: the rows with audit header, quarantined ones too, by writer, in order of first appearance.
         hours: all rows by the UTC hour of the message's timestamp, as "2013-01-01T10", or NO_HOUR.
@@ -92,7 +93,7 @@ class RawFooter:
     next: int
     rows: int
     quarantined: int
-    schemas: Mapping[int, Any]
+    schemas: Mapping[int | str, Any]
     sums: Mapping[int, Sum]
     writers: Sequence[Run]
     hours: Mapping[str, Sum]
@@ -112,7 +113,7 @@ class RawFooter:
         """The footer that JSON value says."""
         return cls(
             **{name: document[name] for name in _PLAIN},
-            schemas={int(number): schema for number, schema in document["schemas"].items()},
+            schemas={n if ":" in n else int(n): schema for n, schema in document["schemas"].items()},
             sums={int(bucket): Sum(*s) for bucket, s in document["sums"].items()},
             writers=tuple(Run(epoch, first, last, Sum(*s)) for epoch, first, last, *s in document["writers"]),
             hours={hour: Sum(*s) for hour, s in document["hours"].items()},
@@ -178,7 +179,7 @@ class Tally:
     def __init__(self) -> None:
         self.rows = 0
         self.quarantined = 0
-        self.schemas: dict[int, Any] = {}
+        self.schemas: dict[int | str, Any] = {}
         self._sums: dict[int, Sum] = {}
         self._hours: dict[str, Sum] = {}
         self._runs: dict[str, list[Run]] = {}
@@ -240,7 +241,7 @@ class Tally:
             next=next,
             rows=self.rows,
             quarantined=self.quarantined,
-            schemas=dict(sorted(self.schemas.items())),
+            schemas=dict(sorted(self.schemas.items(), key=lambda item: (isinstance(item[0], str), item[0]))),
             sums=dict(sorted(self._sums.items())),
             writers=tuple(run for runs in self._runs.values() for run in runs),
             hours=dict(sorted(self._hours.items())),

@@ -9,13 +9,16 @@ import numpy as np
 import pyarrow as pa
 from xxhash import xxh3_128_digest
 
+from onepipe.attached.translate import is_translated
 from onepipe.audit.digest import DELETE_SEED, UNDECODABLE_SEED
 from onepipe.audit.header import DELETE_HEADER
-from onepipe.errors import CodecError, NotRegistered, ResolutionError
+from onepipe.errors import CodecError, NotRegistered, ResolutionError, SchemaError
 from onepipe.lake.columns import Quarantine, field_columns
+from onepipe.lake.raw_attached import AttachedReader
 from onepipe.lake.raw_deletes import DeleteReader, delete_columns
 from onepipe.lake.raw_values import NO_SCHEMA, Rows, ValueBatch
-from onepipe.registry.port import SchemaSource
+from onepipe.registry.lookup import find_schema
+from onepipe.registry.port import SchemaSource, value_subject
 from onepipe.schema.model import Schema
 from onepipe.topic import Topic
 from onepipe.transcode_columns import DecodeColumns, columns_decoder
@@ -27,6 +30,10 @@ class RecordReader:
     Args:
         topic: the current declaration; its fields are the columns.
         registry: where schemas are found by id.
+
+    Attributes:
+        fields: the topic's columns.
+        framed: whether values say their schema.
     """
 
     def __init__(self, topic: Topic, registry: SchemaSource) -> None:
@@ -34,7 +41,11 @@ class RecordReader:
         self._topic = topic
         self._registry = registry
         self._deletes = DeleteReader(topic, registry)
-        self._decoders: dict[int, DecodeColumns | str] = {}
+        self._decoders: dict[int | str, DecodeColumns | str] = {}
+        self._attached = AttachedReader(topic, self.fields, self._find) if topic.source else None
+        self._translates = is_translated(topic)
+        self._subjects = (topic.source and topic.source.subjects) or (value_subject(topic.name),)
+        self.framed = topic.source is None or topic.source.value != "json"
 
     def read(self, batch: ValueBatch) -> None:
         """Digest and decode every message of a batch; what cannot be decoded gets an error.
@@ -44,20 +55,32 @@ class RecordReader:
         """
         for schema_id, start, rows in batch.groups():
             self._read_group(batch, rows, schema_id, start)
-        self._read_deletes(batch, np.flatnonzero(~batch.present))
+        deletes = np.flatnonzero(~batch.present)
+        if self._attached is not None:
+            self._attached.read_tombstones(batch, deletes)
+        else:
+            self._read_deletes(batch, deletes)
 
     def _read_group(self, batch: ValueBatch, rows: Rows, schema_id: int, start: int) -> None:
         """Messages of one schema id."""
         values = batch.some_values(rows)
-        schema = None if schema_id == NO_SCHEMA else self._schema(schema_id)
+        name = batch.name(schema_id) or schema_id
+        schema = None if schema_id == NO_SCHEMA else self._schema(name)
         if schema is None:
             batch.set_digests(rows, [xxh3_128_digest(value, UNDECODABLE_SEED) for value in values])
-            batch.refuse(rows, f"{Quarantine.UNKNOWN_SCHEMA}: the registry has no schema id {schema_id}")
+            if not self.framed:
+                self._translate(batch, rows, "JSON", None, start)
+                return
+            named = name if isinstance(name, str) else f"id {name}"
+            batch.refuse(rows, f"{Quarantine.UNKNOWN_SCHEMA}: the registry has no schema {named}")
             return
         seed = schema.fingerprint
         batch.set_digests(rows, [xxh3_128_digest(value[start:], seed) for value in values])
-        batch.schemas[schema_id] = schema.document()
-        decode = self._decoder(schema_id, schema)
+        batch.schemas[name] = schema.document()
+        if self._translates:
+            self._translate(batch, rows, f"schema {name}", schema, start)
+            return
+        decode = self._decoder(name, schema)
         if isinstance(decode, str):
             batch.refuse(rows, f"{Quarantine.UNREADABLE}: {decode}")
             return
@@ -70,20 +93,32 @@ class RecordReader:
             rows, table = rows[sound], table.take(pa.array(sound))
         batch.set_columns(rows, table)
 
-    def _schema(self, schema_id: int) -> Schema | None:
+    def _translate(self, batch: ValueBatch, rows: Rows, what: str, schema: Schema | None, start: int) -> None:
+        """Messages that others wrote, and that are not bodies of the topic's records."""
+        assert self._attached is not None  # noqa: S101  # only attached topics are translated; for mypy
         try:
-            return self._registry.schema(schema_id)
-        except NotRegistered:
+            self._attached.read(batch, rows, schema, start)
+        except (ResolutionError, SchemaError) as error:
+            batch.refuse(rows, f"{Quarantine.UNREADABLE}: {what}: {error}")
+
+    def _find(self, name: int | str) -> Schema:
+        return find_schema(self._registry, name, self._subjects)
+
+    def _schema(self, name: int | str) -> Schema | None:
+        try:
+            return self._find(name)
+        except (NotRegistered, SchemaError):  # what is registered may be of another kind than Avro, or out of form
             return None
 
-    def _decoder(self, schema_id: int, schema: Schema) -> DecodeColumns | str:
+    def _decoder(self, name: int | str, schema: Schema) -> DecodeColumns | str:
         """The decoder of a schema, or why there is none."""
-        if schema_id not in self._decoders:
+        if name not in self._decoders:
             try:
-                self._decoders[schema_id] = columns_decoder(schema, self._topic.schema)
+                self._decoders[name] = columns_decoder(schema, self._topic.schema)
             except ResolutionError as error:
-                self._decoders[schema_id] = f"schema id {schema_id}: {error}"
-        return self._decoders[schema_id]
+                named = name if isinstance(name, str) else f"id {name}"
+                self._decoders[name] = f"schema {named}: {error}"
+        return self._decoders[name]
 
     def _read_deletes(self, batch: ValueBatch, rows: Rows) -> None:
         """Messages without a value: deletes, and tombstones that no version orders."""

@@ -36,14 +36,14 @@ class RawRows:
         hi: first lanes of the digests.
         lo: second lanes.
         audit: the audit headers.
-        schemas: documents of the schemas they were written with, by schema id.
+        schemas: documents of the schemas they were written with, by schema id or name.
     """
 
     table: pa.Table
     hi: Int64s
     lo: Int64s
     audit: AuditColumns
-    schemas: dict[int, Any]
+    schemas: dict[int | str, Any]
 
     def count(self, tally: Tally) -> None:
         """Add the rows to a footer's sums."""
@@ -120,7 +120,7 @@ class RowReader:
         """The rows of messages given as columns of one length; as `read`."""
         count = len(offsets)
         audit = read_audit(headers)
-        batch = ValueBatch(keys, values, headers, audit.others)
+        batch = ValueBatch(keys, values, headers, audit.others, times, framed=self._records.framed)
         self._records.read(batch)
         fields, decoded = batch.columns(self._records.fields)
         expected = _expected(batch, audit)
@@ -131,7 +131,7 @@ class RowReader:
             c.TIMESTAMP: _timestamps(np.fromiter(times, np.int64, count)),
             c.KEY: pa.array(keys, pa.binary()),
             c.HEADERS: header_array(headers, audit),
-            c.SCHEMA: pa.array(batch.ids.astype(np.int32), mask=batch.ids == NO_SCHEMA),
+            c.SCHEMA: pa.array(batch.ids.astype(np.int32), mask=batch.ids <= NO_SCHEMA),
             c.BODY: batch.bodies,
             c.EPOCH: epoch_array(audit),
             c.SEQUENCE: spread(audit.sequences, audit),
@@ -152,7 +152,8 @@ class RowReader:
         hashes = np.zeros(len(keys), np.int64)
         if not self._topic.identity:
             return pa.array(hashes, mask=np.ones(len(keys), np.bool_))
-        ours = audit.present | batch.deleted
+        # the key of a message that others wrote is theirs, whatever it looks like
+        ours = (audit.present | batch.deleted) & (self._topic.source is None)
         if ours.all() and None not in keys:
             return pa.array(identity_hashes(cast("Sequence[bytes]", keys)))
         known = np.fromiter((key is not None for key in keys), np.bool_, len(keys)) & ours

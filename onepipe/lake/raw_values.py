@@ -32,20 +32,23 @@ class ValueBatch:
         values: their values.
         headers: their headers.
         headed: numbers of those that have other headers than the audit header.
+        times: their timestamps, milliseconds since 1970.
+        framed: whether their values say their schema.
 
     Attributes:
         keys: the messages' keys.
         values: their values.
         headers: their headers.
+        times: their timestamps, milliseconds since 1970.
         bodies: their values as an Arrow array.
         present: whether there is a value.
-        ids: int64, schema ids, NO_SCHEMA where there is none.
+        ids: int64, schema ids, NO_SCHEMA where there is none; below it the number of a name, see `name`.
         starts: int64, where in the value the body begins.
         hi: first lanes of the digests.
         lo: second lanes.
         deleted: whether the message is a delete.
         errors: why rows are quarantined, by number of the message.
-        schemas: documents of the schemas the values were written with, by schema id.
+        schemas: documents of the schemas the values were written with, by schema id or name.
     """
 
     def __init__(
@@ -54,11 +57,15 @@ class ValueBatch:
         values: Sequence[bytes | None],
         headers: Sequence[Headers],
         headed: Rows,
+        times: Sequence[int],
+        *,
+        framed: bool = True,
     ) -> None:
         count = len(values)
         self.keys = keys
         self.values = values
         self.headers = headers
+        self.times = times
         self.bodies = pa.array(values, pa.binary())
         self.present: Bools = self.bodies.is_valid().to_numpy(zero_copy_only=False)
         self.ids = np.full(count, NO_SCHEMA, np.int64)
@@ -67,9 +74,12 @@ class ValueBatch:
         self.lo = np.zeros(count, np.int64)
         self.deleted = np.zeros(count, np.bool_)
         self.errors: dict[int, str] = {}
-        self.schemas: dict[int, Any] = {}
+        self.schemas: dict[int | str, Any] = {}
+        self._names: list[str] = []
+        self._numbers: dict[str, int] = {}
         self._parts: list[tuple[Rows, pa.Table]] = []
-        self._find_schemas(headed)
+        if framed:
+            self._find_schemas(headed)
 
     def groups(self) -> list[tuple[int, int, Rows]]:
         """The messages with a value, by schema id and start of the body."""
@@ -77,6 +87,10 @@ class ValueBatch:
         rows = np.flatnonzero(self.present)
         codes = codes[rows]
         return [(code >> 8, code & 255, rows[codes == code]) for code in np.unique(codes).tolist()]
+
+    def name(self, schema_id: int) -> str | None:
+        """What names a schema (`Frame.named`) that stands in `ids` by a number below NO_SCHEMA; None for the others."""
+        return self._names[NO_SCHEMA - 1 - schema_id] if schema_id < NO_SCHEMA else None
 
     def some_values(self, rows: Rows) -> list[bytes]:
         """The values of messages that have one."""
@@ -133,8 +147,10 @@ class ValueBatch:
         except DecodeError as error:
             self.errors[row] = f"{Quarantine.UNKNOWN_SCHEMA}: {error.message}"
             return NO_SCHEMA, 0
-        if frame.schema_id is None:
-            named = f"fingerprint {frame.fingerprint:016x}" if frame.guid is None else f"GUID {frame.guid}"
-            self.errors[row] = f"{Quarantine.UNKNOWN_SCHEMA}: the registry cannot look up {named}"
-            return NO_SCHEMA, 0
-        return frame.schema_id, frame.start
+        name = frame.named
+        if isinstance(name, int):
+            return name, frame.start
+        if name not in self._numbers:
+            self._numbers[name] = len(self._names)
+            self._names.append(name)
+        return NO_SCHEMA - 1 - self._numbers[name], frame.start

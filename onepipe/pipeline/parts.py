@@ -107,6 +107,7 @@ class Parts:
         self.closed = True
         with ExitStack() as resources:
             resources.callback(self.registry.close)
+            resources.callback(self.topics.close)
             resources.callback(self.transport.close)
             for producer in list(self.producers):
                 resources.callback(producer.close)

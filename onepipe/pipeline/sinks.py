@@ -46,7 +46,7 @@ def feed_sink(
         target,
         readable.topic,
         parts.transport,
-        record_decoder(parts.registry, readable),
+        record_decoder(readable.schemas or parts.registry, readable),
         progress=None if own else _progress_in_lake(parts, target, name, readable.topic.name),
         max_batch=max_batch,
         on_undecodable=on_undecodable,

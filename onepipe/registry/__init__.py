@@ -9,6 +9,7 @@ from onepipe.registry.memory import MemoryStore
 from onepipe.registry.port import Registered, Registry, Review
 from onepipe.registry.stored import StoredRegistry
 from onepipe.schema.compatibility import Level
+from onepipe.url import Url
 
 __all__ = ["Level", "Registered", "Registry", "Review", "open_registry"]
 
@@ -33,12 +34,13 @@ def open_registry(url: str) -> Registry:
     if scheme not in _SCHEMES or "://" not in url:
         raise ConfigurationError(f"no registry is opened by {scheme}://{nearest(scheme, _SCHEMES)}")
     if scheme == "memory":
-        return StoredRegistry(MemoryStore(url.partition("://")[2]))
+        return StoredRegistry(MemoryStore(url.partition("://")[2]), url=url if len(url) > len("memory://") else None)
     if scheme in ("http", "https"):
         from onepipe.registry.http import HTTPStore
         from onepipe.registry.rest import Address, Rest
 
-        return StoredRegistry(HTTPStore(Rest(Address.parse(url))))
+        address = Address.parse(url)
+        return StoredRegistry(HTTPStore(Rest(address)), url=address.base)
     try:
         from onepipe.registry.sql import SQLStore
     except ModuleNotFoundError as error:
@@ -46,4 +48,4 @@ def open_registry(url: str) -> Registry:
             raise
         remedy = "pip install 'onepipe[sql]'"
         raise MissingDependency("a registry in a database needs SQLAlchemy", remedy=remedy) from error
-    return StoredRegistry(SQLStore(url))
+    return StoredRegistry(SQLStore(url), url=str(Url.parse(url)))

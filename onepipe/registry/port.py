@@ -130,6 +130,10 @@ class Registry(Protocol):
     was registered stays: an id always means the same schema, a version always the same id.
     """
 
+    @property
+    def url(self) -> str | None:
+        """The URL it was opened by, without secrets; None where it was made otherwise."""
+
     def register(self, topic: Topic, *, allow: Collection[str] = ()) -> Registered:
         """Register a topic's declaration as the next version of its subject, or find the version that it already is.
 

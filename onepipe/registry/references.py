@@ -12,16 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from onepipe.errors import SchemaError
-from onepipe.schema.nodes import JSON, PRIMITIVES
+from onepipe.schema.inline import NAMED, full_name, inlined
+from onepipe.schema.nodes import JSON
 
 MAX_REFERENCES: Final = 256
 """Most schemas that one refers to, directly or through others."""
 
 Found: TypeAlias = tuple[str, Sequence[Mapping[str, Any]]]
 """A schema's text and its references, each with "name", "subject" and "version"."""
-
-_MAX_DEPTH: Final = 200
-_NAMED: Final = ("record", "error", "enum", "fixed")
 
 
 def self_contained(text: str, references: Sequence[Mapping[str, Any]], find: Callable[[str, int], Found]) -> str:
@@ -39,7 +37,7 @@ def self_contained(text: str, references: Sequence[Mapping[str, Any]], find: Cal
         return text
     types: dict[str, JSON] = {}
     _collect(references, find, types, {})
-    return json.dumps(_Writer(types).node(_json(text), "", 0), separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(inlined(_json(text), types), separators=(",", ":"), ensure_ascii=False)
 
 
 def _collect(
@@ -62,8 +60,8 @@ def _collect(
         _collect(further, find, types, seen)
         document = _json(text)
         for each in document if isinstance(document, list) else [document]:
-            if isinstance(each, dict) and each.get("type") in _NAMED:
-                types[_full_name(each, "")] = each
+            if isinstance(each, dict) and each.get("type") in NAMED:
+                types[full_name(each, "")] = each
 
 
 def _json(text: str) -> JSON:
@@ -71,60 +69,3 @@ def _json(text: str) -> JSON:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text  # a bare name is a schema too
-
-
-def _full_name(document: Mapping[str, JSON], namespace: str) -> str:
-    name = str(document.get("name", ""))
-    if "." in name:
-        return name
-    space = document.get("namespace", namespace)
-    return f"{space}.{name}" if space else name
-
-
-class _Writer:
-    """Writes a document out: keeps which names it has defined so far."""
-
-    def __init__(self, types: Mapping[str, JSON]) -> None:
-        self._types = types
-        self._defined: set[str] = set()
-
-    def node(self, document: JSON, namespace: str, depth: int) -> JSON:
-        if depth > _MAX_DEPTH:
-            raise SchemaError(f"the schema is nested deeper than {_MAX_DEPTH}")
-        if isinstance(document, str):
-            return self._name(document, namespace, depth)
-        if isinstance(document, list):
-            return [self.node(each, namespace, depth + 1) for each in document]
-        if not isinstance(document, dict):
-            return document
-        return self._object(document, namespace, depth)
-
-    def _name(self, name: str, namespace: str, depth: int) -> JSON:
-        if name in PRIMITIVES:
-            return name
-        for full in [name] if "." in name or not namespace else [f"{namespace}.{name}", name]:
-            if full in self._defined:
-                return name
-            if full in self._types:
-                space, _, last = full.rpartition(".")
-                return self._object({**self._types[full], "name": last, "namespace": space}, "", depth + 1)
-        return name
-
-    def _object(self, document: dict[str, JSON], namespace: str, depth: int) -> JSON:
-        made = dict(document)
-        inner = namespace
-        if document.get("type") in _NAMED:
-            full = _full_name(document, namespace)
-            inner = full.rpartition(".")[0]
-            self._defined.add(full)
-        for key in ("type", "items", "values"):
-            if key in made and made[key] not in (*_NAMED, "array", "map"):
-                made[key] = self.node(made[key], inner, depth + 1)
-        if isinstance(made.get("fields"), list):
-            made["fields"] = [self._field(each, inner, depth) for each in made["fields"]]
-        return made
-
-    def _field(self, field: JSON, namespace: str, depth: int) -> JSON:
-        if not isinstance(field, dict) or "type" not in field:
-            return field
-        return {**field, "type": self.node(field["type"], namespace, depth + 1)}

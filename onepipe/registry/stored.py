@@ -48,12 +48,18 @@ _ATTEMPTS: Final = 100
 class StoredRegistry(Registry):
     """A registry over a store. Thread-safe, as the store is."""
 
-    def __init__(self, store: Store, *, cached_schemas: int = CACHED_SCHEMAS) -> None:
+    def __init__(self, store: Store, *, cached_schemas: int = CACHED_SCHEMAS, url: str | None = None) -> None:
         self._store = store
+        self._url = url
         self._schemas = lru_cache(cached_schemas)(self._load)
         self._guids = lru_cache(cached_schemas)(self._load_guid)
         self._fingerprints: dict[int, Schema] = {}
         self._topics = lru_cache(cached_schemas)(self._declared)
+
+    @property
+    @override
+    def url(self) -> str | None:
+        return self._url
 
     @override
     def register(self, topic: Topic, *, allow: Collection[str] = ()) -> Registered:

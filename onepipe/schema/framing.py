@@ -19,6 +19,8 @@ from onepipe.errors import CodecError, DecodeError
 
 VALUE_HEADER: Final = "__value_schema_id"
 KEY_HEADER: Final = "__key_schema_id"
+GUID_PREFIX: Final = "guid:"
+FINGERPRINT_PREFIX: Final = "crc-64:"
 
 _ID_MAGIC: Final = 0
 _GUID_MAGIC: Final = 1
@@ -53,6 +55,13 @@ class Frame(NamedTuple):
     guid: UUID | None
     fingerprint: int | None
     start: int
+
+    @property
+    def named(self) -> int | str:
+        """What names the schema: its id; else `guid:` and the GUID, or `crc-64:` and 16 hexadecimal digits."""
+        if self.schema_id is not None:
+            return self.schema_id
+        return f"{GUID_PREFIX}{self.guid}" if self.guid else f"{FINGERPRINT_PREFIX}{self.fingerprint or 0:016x}"
 
 
 def frame(schema_id: int) -> bytes:
