@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
+
+from onepipe.arguments import require_count, require_seconds
+
+
+def _count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    require_count(attribute.name, value)
+
+
+def _seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    require_seconds(attribute.name, value)
 
 
 @attrs.frozen(kw_only=True)
@@ -16,14 +28,17 @@ class ArchiveLimits:
         memory: bytes of rows kept in memory before they are written to temporary files, all partitions together.
         batch: messages decoded at once.
         patience: seconds without any message, although the log has more, after which the transport is given up.
+
+    Raises:
+        ConfigurationError: a number below 1, or seconds below 0.
     """
 
-    file_rows: int = 4_000_000
-    file_bytes: int = 128 << 20
-    linger: float = 60.0
-    memory: int = 192 << 20
-    batch: int = 32_768
-    patience: float = 60.0
+    file_rows: int = attrs.field(default=4_000_000, validator=_count)
+    file_bytes: int = attrs.field(default=128 << 20, validator=_count)
+    linger: float = attrs.field(default=60.0, validator=_seconds)
+    memory: int = attrs.field(default=192 << 20, validator=_count)
+    batch: int = attrs.field(default=32_768, validator=_count)
+    patience: float = attrs.field(default=60.0, validator=_seconds)
 
 
 @attrs.frozen
