@@ -112,7 +112,13 @@ def require_policy(what: str, merge: object, *, topic: str | None = None) -> Non
     Raises:
         DeclarationError: neither; says what to write.
     """
-    if merge is None or isinstance(merge, MergePolicy):
+    if merge is None:
+        return
+    if isinstance(merge, MergePolicy):
+        by: object = merge.by
+        if not isinstance(by, tuple) or not all(isinstance(name, str) for name in (merge.name, *by)):
+            message = f"{what} has a name that is no text, or fields that are no tuple of text"
+            raise DeclarationError(message, topic=topic, remedy="write merge=op.latest('…')")
         return
     name = merge if isinstance(merge, str) else getattr(merge, "__name__", "")
     call = _CALLS.get(name, "op.latest('…')")

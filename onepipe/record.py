@@ -10,8 +10,9 @@ import copy
 import datetime as dt
 import enum
 import inspect
+import json
 import keyword
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
@@ -144,6 +145,8 @@ def field(
     """
     if default is not NO_DEFAULT and factory is not None:
         raise DeclarationError("a field has a default or a factory, not both")
+    if factory is not None and not callable(factory):
+        raise DeclarationError(f"a field's factory is a function, not {type(factory).__name__}")
     require_policy("a field's merge", merge)
     limits = dict(zip(CONSTRAINTS, (ge, gt, le, lt, min_length, max_length, pattern), strict=True))
     constraints = {name: _limit(limit) for name, limit in limits.items() if limit is not None}
@@ -216,19 +219,21 @@ def record(
     caller = frame.f_back if frame else None
 
     def decorate(plain: type) -> type:
+        if not isinstance(plain, type):
+            raise DeclarationError(f"@record decorates a class, not {type(plain).__name__}")
         options = RecordOptions(
-            name=name or plain.__name__,
-            topic=topic,
-            identity=_names(identity),
+            name=_text("name", name) or plain.__name__,
+            topic=_text("topic", topic),
+            identity=_names("identity", identity),
             merge=merge,
-            event_time=event_time,
-            checks={name: str(check) for name, check in (checks or {}).items()},
-            owner=owner,
-            partition_key=_names(partition_key),
+            event_time=_text("event_time", event_time),
+            checks=_checks(checks),
+            owner=_text("owner", owner),
+            partition_key=_names("partition_key", partition_key),
             audit=audit,
-            codec=codec,
-            namespace=namespace,
-            doc=_doc(plain) if doc is None else doc,
+            codec=_text("codec", codec),
+            namespace=_text("namespace", namespace),
+            doc=_doc(plain) if doc is None else _text("doc", doc),
             aliases=_texts("aliases", aliases),
             attributes=_further(attributes, _RECORD_KEYS if topic is None else _RECORD_KEYS | {ATTRIBUTE}),
         )
@@ -263,6 +268,8 @@ def enumeration(
     """
 
     def decorate(cls: _Enum) -> _Enum:
+        if not isinstance(cls, type):
+            raise DeclarationError(f"@enumeration decorates an Enum, not {type(cls).__name__}")
         symbol = symbol_of(default) if default is not None else None
         further = _further(attributes, _RECORD_KEYS)
         source = EnumSource(name or cls.__name__, namespace, doc, symbol, _texts("aliases", aliases), further)
@@ -334,9 +341,12 @@ def _fields(cls: type, attributes: list[attrs.Attribute[Any]]) -> list[attrs.Att
     """Each attribute with its name as argument, a default of its own, and what the schema says of that."""
     for attribute in attributes:
         name = attribute.name
-        if keyword.iskeyword(name) or name.startswith("__") or name == "self":
+        if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("__") or name == "self":
             message = f"{cls.__qualname__}: {name!r} cannot be an attribute of a class"
             raise DeclarationError(message, field=name, remedy="read and write such records as dicts, by the schema")
+        if not attribute.init:
+            message = f"{cls.__qualname__}: records are made from all of their fields"
+            raise DeclarationError(message, field=name, remedy="leave out init=False")
     return [a if a.inherited else _own(a) for a in attributes]  # type: ignore[attr-defined]  # the stub lacks it
 
 
@@ -365,18 +375,37 @@ def _limit(limit: Any) -> JSON:
     return limit.isoformat() if isinstance(limit, dt.date | dt.time) else limit
 
 
-def _texts(what: str, texts: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+def _texts(what: str, texts: object) -> tuple[str, ...]:
+    if isinstance(texts, str) or not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in texts):
         raise DeclarationError(f"{what} is a sequence of text", remedy=f'{what}=("…",)')
     return tuple(texts)
 
 
-def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+def _names(what: str, names: object) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else _texts(what, names)
 
 
-def _further(attributes: Mapping[str, JSON] | None, taken: frozenset[str]) -> Mapping[str, JSON]:
-    for key in attributes or {}:
-        if key in taken:
-            raise DeclarationError(f"{key!r} is not a further attribute", remedy="use the argument that is made for it")
-    return dict(attributes or {})
+def _text(what: str, text: object) -> str | None:
+    if text is not None and not isinstance(text, str):
+        raise DeclarationError(f"{what} is text, not {type(text).__name__}")
+    return text
+
+
+def _checks(checks: object) -> dict[str, str]:
+    if checks is not None and not isinstance(checks, Mapping):
+        remedy = "checks={'positive': 'price > 0'}"
+        raise DeclarationError(f"checks are expressions by name, not {type(checks).__name__}", remedy=remedy)
+    return {name: str(check) for name, check in (checks or {}).items()}
+
+
+def _further(attributes: object, taken: frozenset[str]) -> Mapping[str, JSON]:
+    if attributes is not None and not isinstance(attributes, Mapping):
+        raise DeclarationError(f"attributes are JSON values by name, not {type(attributes).__name__}")
+    further = dict(attributes or {})
+    for key in taken.intersection(further):
+        raise DeclarationError(f"{key!r} is not a further attribute", remedy="use the argument that is made for it")
+    try:
+        json.dumps(further, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DeclarationError(f"attributes are JSON values: {error}") from error
+    return further

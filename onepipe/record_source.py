@@ -148,7 +148,7 @@ class Declaration:
             hint = nearest(name, get_close_matches(name, [*here, *known], n=1))
             message = f"{self.cls.__qualname__}: an annotation names {name!r}, which is not defined{hint}"
             raise Undefined(message) from error
-        except (TypeError, SyntaxError, AttributeError) as error:
+        except Exception as error:  # an annotation as text is an expression of the caller's, which may raise anything
             raise DeclarationError(f"{self.cls.__qualname__}: an annotation is not a type: {error}") from error
 
     def info(self) -> RecordInfo:

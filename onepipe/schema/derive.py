@@ -213,6 +213,8 @@ class _Derivation:
             return self.union(arguments, marks, place)
         if origin is Literal:
             return self.literal(arguments, marks, place)
+        if origin is not None and not arguments:  # typing.List and its like, of nothing
+            origin, annotation = None, origin
         if origin in _ARRAYS or (origin is tuple and arguments[1:] == (...,)):
             return Array(self.node(arguments[0], place))
         if origin in _MAPS:
