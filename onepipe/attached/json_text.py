@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
 
 from onepipe.errors import DecodeError
@@ -70,7 +70,11 @@ def _integer(text: str) -> int:
 def _number(text: str) -> Decimal:
     if len(text) > MAX_DIGITS:
         raise DecodeError(f"a JSON number of more than {MAX_DIGITS} characters")
-    return bounded(Decimal(text))
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise DecodeError("a JSON number beyond all bounds") from None
+    return bounded(number)
 
 
 def bounded(number: Decimal) -> Decimal:

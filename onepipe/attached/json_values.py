@@ -50,11 +50,11 @@ Convert: TypeAlias = Callable[[Any], Any]
 _DATE: Final = r"(\d{4})-(\d\d)-(\d\d)"
 _TIME: Final = r"(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
 _OFFSET: Final = r"(?:([Zz])|([+-])(\d\d):?(\d\d))"
-_DATE_TEXT: Final = re.compile(_DATE)
-_TIME_TEXT: Final = re.compile(_TIME)
-_MOMENT_TEXT: Final = re.compile(f"{_DATE}[Tt ]{_TIME}{_OFFSET}?")
+_DATE_TEXT: Final = re.compile(_DATE, re.ASCII)
+_TIME_TEXT: Final = re.compile(_TIME, re.ASCII)
+_MOMENT_TEXT: Final = re.compile(f"{_DATE}[Tt ]{_TIME}{_OFFSET}?", re.ASCII)
 _UUID_TEXT: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_DECIMAL_TEXT: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,4})?")
+_DECIMAL_TEXT: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,4})?", re.ASCII)
 
 
 def compile_json(schema: Schema, node: Node) -> Convert:
