@@ -167,6 +167,14 @@ def milliseconds(timestamp: object) -> int:
     return number
 
 
+def nearest_moment(timestamp: int) -> dt.datetime:
+    """The moment (UTC) of a timestamp in milliseconds since 1970, or the nearest one of the years 1 to 9999.
+
+    A log may hold any number, as others write to it too.
+    """
+    return _EPOCH + min(max(timestamp, _FIRST_MILLISECOND), _LAST_MILLISECOND) * _MILLISECOND
+
+
 def message_headers(headers: object) -> Headers:
     """A message's headers as pairs.
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, Self, TypeVar, cast
 
 import attrs
 
-from onepipe.arguments import require_a, require_choice, require_count, require_moment, require_name, require_seconds
+from onepipe.arguments import (
+    nearest_moment,
+    require_a,
+    require_choice,
+    require_count,
+    require_moment,
+    require_name,
+    require_seconds,
+)
 from onepipe.decoder import MessageDecoder
 from onepipe.errors import ClosedError, ConfigurationError, OnepipeError
 from onepipe.intake import Intake
@@ -26,7 +34,6 @@ T = TypeVar("T")
 B = TypeVar("B")
 
 _POLL_SECONDS: Final = 0.1
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _STARTS: Final = "Start.EARLIEST, Start.LATEST, or an aware datetime"
 
 Until = Literal["stopped", "end"]
@@ -46,7 +53,7 @@ class Received(Generic[T]):
         topic: name of the topic.
         partition: number of the partition.
         offset: position in the partition.
-        timestamp: when the message was written, as aware datetime.
+        timestamp: when the message was written, as aware datetime; the nearest one of the years 1 to 9999.
         key: bytes of the message's key.
         headers: pairs of name and bytes.
         deleted: whether it is a delete; `record` is then a dict of identity, version and event time.
@@ -312,7 +319,7 @@ class Consumer(Generic[T]):
             message.topic,
             message.partition,
             message.offset,
-            _EPOCH + dt.timedelta(milliseconds=message.timestamp),
+            nearest_moment(message.timestamp),
             message.key,
             message.headers,
             deleted,
