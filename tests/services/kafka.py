@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Final
 
 import pytest
+
 from services.service import Missing, cache_folder, find_or_start, free_ports, require_command, wait_until_listening
 
 VARIABLE: Final = "ONEPIPE_TEST_KAFKA"
@@ -40,7 +41,7 @@ _POM: Final = """<project xmlns="http://maven.apache.org/POM/4.0.0">
     <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
   </dependencies>
 </project>
-"""  # noqa: E501 - XML
+"""
 _LOGGING: Final = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 _QUICK: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _READY_SECONDS: Final = 60.0

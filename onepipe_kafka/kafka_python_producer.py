@@ -1,0 +1,111 @@
+"""kafka-python's producer, with the bound on memory that it has no setting for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Final
+
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+
+from onepipe.errors import BufferFull
+from onepipe.transport import Outgoing
+from onepipe_kafka.client import OnDelivered, OnFailed
+from onepipe_kafka.errors import LOCAL, Failure
+from onepipe_kafka.kafka_python_setup import Setup
+
+_TOO_LARGE: Final = 10
+_MESSAGE_BYTES: Final = 200
+"""About what a message takes in memory beside key and value."""
+_CLOSE_SECONDS: Final = 5.0
+
+
+class KafkaPythonProducer:
+    """See `onepipe_kafka.client.Producer`. Outcomes are told in the client's thread."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._producer = setup.open(
+            "producer", enable_idempotence=True, acks="all", allow_auto_create_topics=False, metrics_enabled=False
+        )
+        self._limit = setup.config.buffer_bytes
+        self._waiting: dict[object, tuple[int, OnFailed]] = {}
+        self._bytes = 0
+        self._changed = threading.Condition()
+
+    def send(self, message: Outgoing, delivered: OnDelivered, failed: OnFailed) -> None:
+        """Take a message, where there is room."""
+        topic, number, key, value, headers, timestamp = message
+        size = _MESSAGE_BYTES + len(key or b"") + len(value or b"")
+        ticket = object()
+        with self._changed:
+            if self._bytes and self._bytes + size > self._limit:
+                remedy = "raise buffer.memory"
+                raise BufferFull("the buffer is full", topic=topic, partition=number, remedy=remedy)
+            self._waiting[ticket] = size, failed
+            self._bytes += size
+
+        def succeeded(stored: Any) -> None:
+            if self._settle(ticket):
+                delivered(stored.offset, stored.timestamp)
+
+        def errored(error: BaseException) -> None:
+            if self._settle(ticket):
+                failed(self._setup.failure(error))
+
+        try:
+            future = self._producer.send(topic, value, key, list(headers), number, timestamp)
+        except MessageSizeTooLargeError as error:
+            self._settle(ticket)
+            raise Failure(_TOO_LARGE, self._setup.failure(error).reason) from error
+        except (KafkaError, ValueError) as error:  # a ValueError says what kafka-python does not send
+            self._settle(ticket)
+            raise self._setup.failure(error) from error
+        future.add_callback(succeeded)
+        future.add_errback(errored)
+
+    def poll(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for an outcome; they are served by the client's own thread."""
+        with self._changed:
+            if self._waiting:
+                self._changed.wait(timeout)
+
+    def flush(self, timeout: float | None) -> bool:
+        """Wait for every outcome; False where `timeout` seconds passed before."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            if self._waiting:
+                self._producer.flush(timeout)
+        except KafkaTimeoutError:
+            return False
+        except KafkaError as error:
+            raise self._setup.failure(error) from error
+        with self._changed:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            return self._changed.wait_for(lambda: not self._waiting, left)
+
+    def close(self) -> None:
+        """Give up what has no outcome yet, telling so."""
+        try:
+            self._producer.close(0)
+        except KafkaTimeoutError:  # from waiting no time for what is under way, before anything was closed
+            self._producer._sender.force_close()  # noqa: SLF001 - the public way waits, or raises before it closes
+            self._producer._sender.join(_CLOSE_SECONDS)  # noqa: SLF001 - as above
+            self._producer.close(0)
+        for _, failed in self._take_all():
+            failed(Failure(LOCAL, "the writer was closed"))
+
+    def _settle(self, ticket: object) -> bool:
+        """Note that a message has its outcome; False where it had one before."""
+        with self._changed:
+            size, _ = self._waiting.pop(ticket, (None, None))
+            if size is None:
+                return False
+            self._bytes -= size
+            self._changed.notify_all()
+            return True
+
+    def _take_all(self) -> list[tuple[int, OnFailed]]:
+        with self._changed:
+            left, self._waiting = list(self._waiting.values()), {}
+            return left
