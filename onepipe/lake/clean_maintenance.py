@@ -85,12 +85,12 @@ def _join(table: LakeTable, plan: MergePlan, day: Day, chunk: int, files: Sequen
         CommitConflict: another process replaced one of them first.
         CorruptFile: one of them holds other bytes than were written.
     """
-    parts = []
-    for file in files:
-        path = f"{table.root}/{file.path}"
-        layout.check_content(table.storage, path)
-        with table.storage.open(path) as stream:
-            parts.append(pq.read_table(stream))
+    paths = [f"{table.root}/{file.path}" for file in files]
+    with table.storage.copies() as copies:
+        local = copies.local(paths)
+        for path in paths:
+            layout.check_copy(copies, path)
+        parts = [pq.read_table(file, partitioning=None) for file in local]
     rows = pa.concat_tables([plan.schema.empty_table(), *parts], promote_options="permissive").sort_by(c.IDENTITY)
     (joined,) = write_chunks(table.storage, plan, [(day, chunk, rows)])
     try:

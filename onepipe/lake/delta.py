@@ -76,13 +76,14 @@ def lake_errors(root: str) -> Iterator[None]:
     except exceptions.CommitFailedError as error:
         raise CommitConflict(f"{root}: another process committed first") from error
     except (exceptions.DeltaError, OSError) as error:
-        raise LakeError(f"{root}: {_first_line(error)}") from error
+        answered = "<" in str(error)  # a store's answer in full, which may repeat a request's credentials
+        raise LakeError(f"{root}: {_first_line(error)}") from (None if answered else error)
 
 
 def _first_line(error: BaseException) -> str:
-    """What a foreign error says, without its backtrace."""
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    """What a foreign error says, without its backtrace and without a store's answer in XML."""
+    lines = str(error).partition("<")[0].splitlines()
+    return lines[0].rstrip(" :") if lines else type(error).__name__
 
 
 def open_handle(storage: Storage, root: str, version: int | None = None) -> deltalake.DeltaTable:

@@ -22,9 +22,8 @@ from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile
 from onepipe.lake import Lake, layout
 from onepipe.lake.columns import LOG, OFFSET, PARTITION
 from onepipe.lake.raw_files import MARK_KEY
-from onepipe.lake.raw_footer import RawFooter, join_footers, read_footer
+from onepipe.lake.raw_footer import RawFooter, join_footers, raw_footer
 from onepipe.lake.raw_parquet import parquet_writer
-from onepipe.lake.storage import Storage
 from onepipe.lake.table import LakeFile, LakeTable, NewFile, Statistics
 from onepipe.topic import Topic
 
@@ -170,11 +169,12 @@ def _merge(table: LakeTable, files: Sequence[LakeFile]) -> int:
     """
     storage = table.storage
     paths = [f"{table.root}/{file.path}" for file in files]
-    for path in paths:
-        layout.check_content(storage, path)
-    footer = join_footers([read_footer(storage, path) for path in paths])
-    with storage.temporary() as temporary:
-        _write_merged(storage, paths, footer, temporary)
+    with storage.copies() as copies, storage.temporary() as temporary:
+        local = copies.local(paths)
+        for path in paths:
+            layout.check_copy(copies, path)
+        footer = join_footers([_footer(*found) for found in zip(local, paths, strict=True)])
+        _write_merged(local, footer, temporary)
         name = layout.raw_file_name(footer.first, layout.file_hash(temporary))
         path = str(PurePosixPath(files[0].path).parent / name)
         size = temporary.stat().st_size
@@ -189,32 +189,29 @@ def _merge(table: LakeTable, files: Sequence[LakeFile]) -> int:
     return footer.rows
 
 
-def _write_merged(storage: Storage, paths: Sequence[str], footer: RawFooter, target: Path) -> None:
-    schema = _schema(storage, paths)
+def _footer(local: str, path: str) -> RawFooter:
+    with Path(local).open("rb") as file:
+        return raw_footer(file, path)
+
+
+def _write_merged(files: Sequence[str], footer: RawFooter, target: Path) -> None:
+    schema = pa.unify_schemas([pq.read_schema(file).remove_metadata() for file in files])
     rows = 0
     with pa.OSFile(str(target), "wb") as sink, parquet_writer(sink, schema) as writer:
-        for table in _row_groups(storage, paths, schema):
+        for table in _row_groups(files, schema):
             writer.write_table(table, row_group_size=max(1, table.num_rows))
             rows += table.num_rows
         writer.add_key_value_metadata({**footer.metadata(), MARK_KEY: secrets.token_hex(16).encode()})
     if rows != footer.rows:
-        raise CorruptFile(f"{paths[0]} and those behind it have {rows} rows, and {footer.rows} by their footers")
+        message = f"the files from offset {footer.first} on have {rows} rows, and {footer.rows} by their footers"
+        raise CorruptFile(message, topic=footer.topic, partition=footer.partition)
 
 
-def _schema(storage: Storage, paths: Sequence[str]) -> pa.Schema:
-    """All columns of some files."""
-    schemas = []
-    for path in paths:
-        with storage.open(path) as file:
-            schemas.append(pq.read_schema(file).remove_metadata())
-    return pa.unify_schemas(schemas)
-
-
-def _row_groups(storage: Storage, paths: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
+def _row_groups(files: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows of some files in order, with all columns, in tables of about _GROUP_BYTES."""
     waiting: list[pa.Table] = []
-    for path in paths:
-        with storage.open(path) as file, pq.ParquetFile(file) as parquet:
+    for file in files:
+        with pq.ParquetFile(file) as parquet:
             for number in range(parquet.num_row_groups):
                 waiting.append(parquet.read_row_group(number).replace_schema_metadata(None))
                 if sum(table.nbytes for table in waiting) >= _GROUP_BYTES:

@@ -6,6 +6,7 @@ import copy
 import datetime as dt
 import html
 import itertools
+import secrets
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
@@ -156,15 +157,19 @@ class Table:
     def to_duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
         """The rows as a DuckDB relation, which reads the files when it is used.
 
+        Where the lake is not local, they are read now, into a temporary table of the connection.
+
         Args:
             connection: the connection it belongs to; a new one in memory where None.
 
         Raises:
             MissingDependency: DuckDB is not installed.
         """
-        query = self._scan.sql(self.schema.names)
+        connection = connection or import_duckdb().connect(":memory:")
         with engine_errors("reading with DuckDB"):
-            return (connection or import_duckdb().connect(":memory:")).sql(query)
+            if self._scan.lake.storage.remote:
+                return self._loaded(connection)
+            return connection.sql(self._scan.sql(self.schema.names))
 
     @overload
     def records(self) -> Iterator[dict[str, Any]]: ...
@@ -220,6 +225,16 @@ class Table:
         table = copy.copy(self)
         table._scan = attrs.evolve(self._scan, **changes)  # noqa: SLF001  (of this same class, and just made)
         return table
+
+    def _loaded(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+        name = f"onepipe_{secrets.token_hex(8)}"
+        source = f"{name}_source"
+        connection.register(source, pa.RecordBatchReader.from_batches(self.schema, self.to_batches()))
+        try:
+            connection.execute(f"CREATE TEMP TABLE {name} AS FROM {source}")
+        finally:
+            connection.unregister(source)
+        return connection.table(name)
 
     def _first_batch(self) -> list[pa.RecordBatch]:
         return list(itertools.islice(self.to_batches(), 1))

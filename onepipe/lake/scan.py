@@ -92,7 +92,7 @@ class Scan:
                     raise CorruptFile(f"{path} is not a Parquet file", topic=self.topic.name) from error
 
     def sql(self, names: Sequence[str]) -> str:
-        """The same as a query in DuckDB's SQL."""
+        """The same as a query in DuckDB's SQL, over the files of a local storage."""
         snapshot, files = self.files()
         paths = snapshot.paths(files) if snapshot else []
         with self.lake.storage.copies() as copies:

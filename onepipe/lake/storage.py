@@ -283,7 +283,7 @@ class _Originals:
 
 
 def open_storage(url: str | os.PathLike[str]) -> Storage:
-    """The storage at a path or a `file://` URL.
+    """The storage at a path, a `file://` URL or an `s3://` URL.
 
     Raises:
         ConfigurationError: another scheme, a URL of another host, or a setting that its scheme does not know.
@@ -297,7 +297,13 @@ def open_storage(url: str | os.PathLike[str]) -> Storage:
         if parts.netloc not in {"", "localhost"}:
             raise ConfigurationError(f"file://{parts.netloc} is another host's folder")
         return LocalStorage(unquote(parts.path))
-    raise ConfigurationError(f"no storage for lakes at {parts.scheme}://", remedy="give a folder")
+    if parts.scheme == "s3":
+        from onepipe.lake.s3 import S3Storage, parse_address
+
+        return S3Storage(parse_address(text))
+    raise ConfigurationError(
+        f"no storage for lakes at {parts.scheme}://", remedy="give a folder, or s3://bucket/prefix"
+    )
 
 
 def path_parts(path: str) -> list[str]:

@@ -5,12 +5,17 @@ another format can stand in. What Delta does not check is checked here: that the
 and rows they claim, that a removed file is still there, and that progress is what the committer believed it to be. The
 progress of an application is read, compared and committed on one handle, so two committers of the same progress
 cannot both succeed.
+
+A commit may be made although nobody hears so: a remote storage's answer can be lost. So each commit carries a random
+mark; where one fails, the table's log is read again, and the mark tells whether it was made.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
+import re
 import secrets
 import threading
 import time
@@ -48,6 +53,11 @@ _PROPERTIES: Final = {"delta.dataSkippingNumIndexedCols": "-1"}
 """Properties of a new table: statistics of all columns are read; Delta's default, the first 32, leaves out ours."""
 NOTE: Final = "onepipe"
 """Key of the note in a commit's metadata."""
+_LOG: Final = logging.getLogger(__name__)
+_LOGGED: Final = re.compile(r"/\d{20}\.(json|checkpoint\.[\w.-]*parquet)\Z")
+"""An entry of a table's log."""
+_PAUSES: Final = (0.2, 1.0, 5.0)
+"""Seconds to wait before a commit that failed at a remote storage is tried again."""
 _MARK: Final = "onepipe-commit"
 """Key of a random mark by which a committer finds its commit again among others' that came right after it."""
 
@@ -113,6 +123,7 @@ class LakeTable:
         self.storage = storage
         self.root = root
         self._handle = handle
+        self._options = dict(storage.options)
         self._lock = threading.RLock()
 
     @classmethod
@@ -122,10 +133,10 @@ class LakeTable:
         Raises:
             MissingDependency: deltalake is not installed.
         """
-        delta = deltalake_module()
+        deltalake_module()
+        if not any(_LOGGED.search(file.path) for file in storage.list(f"{root}/_delta_log")):
+            return None
         with lake_errors(root):
-            if not delta.DeltaTable.is_deltatable(storage.uri(root), dict(storage.options)):
-                return None
             return cls(storage, root, open_handle(storage, root))
 
     @classmethod
@@ -200,7 +211,7 @@ class LakeTable:
     def progress(self, app_ids: Iterable[str]) -> dict[str, int | None]:
         """The progress of applications at the latest version, all at the same one."""
         with self._lock, lake_errors(self.root):
-            self._handle.update_incremental()
+            self._refresh()
             return {app_id: self._handle.transaction_version(app_id) for app_id in app_ids}
 
     def commit(
@@ -230,13 +241,8 @@ class LakeTable:
         for file in adds:
             _check(self.storage, self.root, file)
         with self._lock, lake_errors(self.root):
-            self._handle.update_incremental()
-            self._check_believed(adds, removes, progress or {})
-            try:
-                version = self._transact(adds, removes, progress or {}, note or {})
-            except Exception:
-                self._handle = open_handle(self.storage, self.root)
-                raise
+            self._refresh()
+            version = self._commit(adds, removes, progress or {}, note or {})
         self.storage.make_durable(f"{self.root}/_delta_log/{version:020}.json")
         return version
 
@@ -249,7 +255,7 @@ class LakeTable:
         delta = deltalake_module()
         while True:
             with self._lock, lake_errors(self.root):
-                self._handle.update_incremental()
+                self._refresh()
                 present = {field.name.lower(): field for field in arrow_columns(self._handle.schema())}
                 wanted = delta_schema(schema, self.root)
                 missing = {field.name for field in arrow_columns(wanted) if lacks_column(field, present, self.root)}
@@ -263,13 +269,13 @@ class LakeTable:
     def checkpoint(self) -> None:
         """Write a checkpoint of the log, so that opening the table reads less."""
         with self._lock, lake_errors(self.root):
-            self._handle.update_incremental()
+            self._refresh()
             self._handle.create_checkpoint()
 
     def clean_log(self) -> None:
         """Delete log entries older than 30 days that a checkpoint stands for; history before them is then gone."""
         with self._lock, lake_errors(self.root):
-            self._handle.update_incremental()
+            self._refresh()
             self._handle.cleanup_metadata()
 
     def vacuum(self, keep: dt.timedelta) -> list[str]:
@@ -292,6 +298,48 @@ class LakeTable:
             self.storage.delete(stored.path)
             deleted.append(path)
         return deleted
+
+    def _refresh(self) -> None:
+        """Bring the handle to the latest version; a new one where the credentials it was opened with have changed."""
+        options = dict(self.storage.options)
+        if options == self._options:
+            self._handle.update_incremental()
+        else:
+            self._handle, self._options = open_handle(self.storage, self.root), options
+
+    def _commit(
+        self,
+        adds: Sequence[NewFile],
+        removes: Sequence[str],
+        progress: Mapping[str, tuple[int | None, int]],
+        note: Mapping[str, Any],
+    ) -> int:
+        """Commit once, however often the storage's answers are lost; the new version.
+
+        A commit whose first attempt arrives late after all meets the second one at the same version, and one of them is
+        refused: the mark they share tells that this was no other process.
+        """
+        conflicts = deltalake_module().exceptions.CommitFailedError
+        since, mark = self._handle.version(), secrets.token_hex(16)
+        for pause in (*_PAUSES, None) if self.storage.remote else (None,):
+            self._check_believed(adds, removes, progress)
+            try:
+                return self._transact(adds, removes, progress, note, mark)
+            except Exception as error:
+                self._handle = open_handle(self.storage, self.root)
+                if (version := self._version_of(mark, since)) is not None:
+                    return version
+                if pause is None or isinstance(error, conflicts):
+                    raise
+                _LOG.warning("%s: a commit failed without being made; trying again in %s s", self.root, pause)
+                time.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _version_of(self, mark: str, since: int) -> int | None:
+        """The version later than `since` that the commit of a mark made; None where there is none."""
+        later = self._handle.version() - since
+        entries = self._handle.history(later) if later > 0 else []
+        return next((int(entry["version"]) for entry in entries if entry.get(_MARK) == mark), None)
 
     def _check_believed(
         self, adds: Sequence[NewFile], removes: Sequence[str], progress: Mapping[str, tuple[int | None, int]]
@@ -316,11 +364,11 @@ class LakeTable:
         removes: Sequence[str],
         progress: Mapping[str, tuple[int | None, int]],
         note: Mapping[str, Any],
+        mark: str,
     ) -> int:
         delta = deltalake_module()
         now = int(time.time() * 1000)
         before = self._handle.version()
-        mark = secrets.token_hex(16)
         actions = [
             *(delta.transaction.AddAction(f.path, f.size, {}, now, True, statistics_text(f)) for f in adds),
             *(delta.transaction.RemoveAction(path, True, now) for path in removes),
@@ -334,10 +382,10 @@ class LakeTable:
         )
         self._handle.update_incremental()
         latest: int = self._handle.version()
-        if latest == before + 1:
-            return latest
-        since = self._handle.history(latest - before)
-        return next(int(entry["version"]) for entry in since if entry.get(_MARK) == mark)
+        version = latest if latest == before + 1 else self._version_of(mark, before)
+        if version is None:
+            raise LakeError(f"{self.root}: the log does not hold the commit that was made")
+        return version
 
 
 def _check(storage: Storage, root: str, file: NewFile) -> None:
