@@ -86,7 +86,7 @@ def test_maintenance_leaves_the_rows_as_they_are(folder, url, expected):
 SCENES = [
     [(Fault.LOSE_ANSWER, "PUT", ".parquet", 1, 0), (Fault.LOSE_ANSWER, "PUT", "_delta_log", 1, 1)],
     [(Fault.LOSE_ANSWER, "PUT", "_delta_log", 1, 1)] * 4,
-    [(Fault.SLOW_DOWN, method, "", 2, 5) for method in ("PUT", "GET", "HEAD", "DELETE")],
+    [(Fault.SLOW_DOWN, method, "", 2, 5) for method in ("PUT", "GET", "HEAD")],
     [(Fault.CUT_REQUEST, "PUT", path, 1, 1) for path in (".parquet", "_delta_log", ".avsc")],
     [(Fault.CUT_ANSWER, "GET", ".parquet", 1, skip) for skip in range(4)] + [(Fault.LOSE_ANSWER, "GET", "list", 1, 3)],
 ]

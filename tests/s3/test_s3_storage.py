@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import tracemalloc
+from pathlib import Path
+
 import pytest
 from storage_contract import LARGE, StorageContract, data_path, publish
 
@@ -88,6 +91,26 @@ def test_the_storage_is_read_as_it_is_now_whatever_copies_there_are(store, bucke
     assert storage.read(path) == b"other"
     with storage.open(path) as file:
         assert file.read() == b"other"
+
+
+def test_writing_and_fetching_a_large_file_takes_little_memory(url, tmp_path):
+    data = LARGE * 10
+    path = data_path(data)
+    storage, elsewhere = open_storage(url), open_storage(f"{url}?cache={tmp_path}/elsewhere")
+    assert not storage.exists("first")
+    assert not elsewhere.exists("first")
+    with storage.temporary() as temporary:
+        temporary.write_bytes(data)
+        tracemalloc.start()
+        storage.publish(temporary, path)
+    with elsewhere.copies() as copies:
+        assert Path(*copies.local([path])).stat().st_size == len(data)
+    with storage.open(path) as file:
+        while file.read(1 << 20):
+            pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < len(data) / 2
 
 
 def test_a_store_that_overwrites_what_it_was_told_not_to_is_refused(store, url, monkeypatch):

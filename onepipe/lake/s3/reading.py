@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _LEAST: Final = 64 << 10
-_MOST: Final = 8 << 20
+_MOST: Final = 4 << 20
 
 
 class RangedFile(io.RawIOBase):
-    """An object of known size, read by ranges. Used by one thread at a time; keeps at most _MOST bytes.
+    """An object of known size, read by ranges. Used by one thread at a time.
 
-    What follows what was read last is fetched ahead, twice as much each time; a read elsewhere begins small again. So
+    Keeps at most _MOST bytes, or what one read asks for. What follows what was read last is fetched ahead, twice as much each time; a read elsewhere begins small again. So
     reading all of it takes few requests, and reading some of its columns fetches little more than those.
 
     Args:
@@ -83,6 +83,7 @@ class RangedFile(io.RawIOBase):
         follows = self._position == self._start + len(self._data)
         self._ahead = min(2 * self._ahead, _MOST) if follows and self._data else _LEAST
         stop = min(self._size, self._position + max(wanted, self._ahead))
-        self._data, self._start = self._fetch(self._position, stop), self._position
+        self._data, self._start = b"", self._position  # not kept beside what comes
+        self._data = self._fetch(self._position, stop)
         if len(self._data) != stop - self._position:
             raise OSError("the object has become shorter")
