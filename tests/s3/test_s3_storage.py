@@ -48,7 +48,7 @@ def test_listing_goes_on_over_pages(store, bucket, url, proxy):
     for number in range(1100):
         client.put_object(Bucket=bucket, Key=f"company/lake/d/{number:05}", Body=b"x")
     assert [file.path for file in storage.list("d")] == [f"d/{number:05}" for number in range(1100)]
-    assert proxy.count("GET", "list-type=2") == 2
+    assert proxy.count("GET", "prefix=company%2Flake%2Fd%2F") == 2
 
 
 def test_a_folder_that_a_console_made_is_no_file(store, bucket, url):
