@@ -1,7 +1,7 @@
 """The command line: a thin shell over the library.
 
-Exit codes: 0, all is well; 1, the verdict is not balanced; 2, the command could not be carried out; 130, interrupted;
-141, whoever read the output stopped reading.
+Exit codes: 0, all is well; 1, the verdict is not balanced; 2, the command could not be carried out, or not on every
+topic; 130, interrupted; 141, whoever read the output stopped reading; 143, ended by SIGTERM before its work was done.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, Final
 
-from onepipe.cli import codegen, demo, verify
-from onepipe.cli.output import prepare
+from onepipe.cli import archive, codegen, dedup, demo, maintain, verify
+from onepipe.cli.account import FAILED
+from onepipe.cli.output import complain, prepare, reason
+from onepipe.errors import OnepipeError
 
-_COMMANDS = (demo, verify, codegen)
+_COMMANDS = (archive, dedup, maintain, verify, codegen, demo)
 
-_FAILED: Final = 2
 _INTERRUPTED: Final = 130
 _NOT_READ: Final = 141
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _leave_output()
         return _NOT_READ
     except KeyboardInterrupt:
-        _complain("interrupted")
+        complain("interrupted")
         return _INTERRUPTED
     except Exception as error:  # whatever it is: the interpreter's own exit code would say "not balanced"
         return _fail(error)
@@ -74,28 +75,21 @@ class _Version(argparse.Action):
 
 def _without_command(_: argparse.Namespace) -> int:
     parser().print_help(sys.stderr)
-    return _FAILED
+    return FAILED
 
 
 def _fail(error: Exception) -> int:
     """Say what went wrong; where that is not foreseen, with its traceback."""
-    from onepipe.errors import OnepipeError
-
-    if isinstance(error, OSError) and not isinstance(error, OnepipeError):
+    if not isinstance(error, OSError | OnepipeError):
+        traceback.print_exception(error)
+        return FAILED
+    if isinstance(error, OSError):
         try:
             sys.stdout.flush()
         except OSError:
             _leave_output()
-        _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    elif isinstance(error, OnepipeError):
-        _complain(str(error))
-    else:
-        traceback.print_exception(error)
-    return _FAILED
-
-
-def _complain(message: str) -> None:
-    sys.stderr.write(f"onepipe: {message}\n")
+    complain(reason(error))
+    return FAILED
 
 
 def _leave_output() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from onepipe.errors import OnepipeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,9 +47,29 @@ def own_name() -> str:
     return "onepipe" if same else shlex.quote(sys.argv[0])
 
 
+def complain(message: str) -> None:
+    """Say on standard error what cannot be done, or what becomes of it."""
+    sys.stderr.write(f"onepipe: {message}\n")
+
+
+def reason(error: Exception) -> str:
+    """What an error says; one of the system names its file."""
+    if isinstance(error, OSError) and not isinstance(error, OnepipeError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def say_progress(command: str, topics: Sequence[str], every: dt.timedelta | None = None) -> None:
+    """Say on standard error what begins."""
+    again = "" if every is None else f", every {every}"
+    sys.stderr.write(f"{command} {', '.join(topics)}{again} …\n")
+    sys.stderr.flush()
+
+
 def say_text(text: str) -> None:
-    """Print a result."""
+    """Print a result; whoever reads it has it at once."""
     sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def say_json(value: Any) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from onepipe.cli.lakes import add_lake, existing_lake
 from onepipe.cli.output import progress_bar, say_json, say_text
-
-if TYPE_CHECKING:
-    from onepipe.errors import ConfigurationError
 
 
 def add(commands: Any) -> None:
@@ -27,7 +24,7 @@ def add(commands: Any) -> None:
         ),
     )
     parser.add_argument("topic", metavar="TOPIC", help="name of the topic")
-    parser.add_argument("--lake", metavar="DIR", required=True, help="folder of the lake")
+    add_lake(parser)
     parser.add_argument(
         "--level",
         choices=("accounted", "proved", "deep"),
@@ -45,11 +42,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Verify, print, and say by the exit code whether all that is covered is balanced."""
-    from onepipe.lake import open_lake
-
-    lake = open_lake(options.lake)
-    if not lake.topics():
-        raise _no_lake(options.lake)
+    lake = existing_lake(options)
     topic = lake.topic(options.topic)
 
     from onepipe.audit.report_html import html_page
@@ -63,13 +56,3 @@ def run(options: argparse.Namespace) -> int:
     else:
         say_text(html_page(verdict) if options.html else str(verdict))
     return 0 if verdict.state in (State.BALANCED, State.NOT_COVERED) else 1
-
-
-def _no_lake(folder: str) -> ConfigurationError:
-    from onepipe.errors import ConfigurationError
-
-    below = Path(folder, "lake")
-    remedy = (
-        f"did you mean {below}?" if (below / "topics").is_dir() else "name the folder given to connect(url, lake=…)"
-    )
-    return ConfigurationError(f"there is no lake in {folder}", remedy=remedy)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -22,6 +22,7 @@ from onepipe.audit.verdict import Verdict
 from onepipe.audit.verify import Level
 from onepipe.audit.verify import verify as verify_lake
 from onepipe.consumer import Until
+from onepipe.lake import Lake
 from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnNewLog
 from onepipe.lake.archive import archive as archive_topic
 from onepipe.lake.dedup import TARGET_ROWS, DedupReport
@@ -31,7 +32,7 @@ from onepipe.lake.maintenance import KEEP
 from onepipe.lake.read import Table
 from onepipe.lake.upkeep import MaintenanceReport
 from onepipe.lake.upkeep import maintain as maintain_topic
-from onepipe.observe.events import DedupCommitted, Verified
+from onepipe.observe.events import DedupCommitted, Event, Verified
 from onepipe.pipeline.parts import Parts
 from onepipe.topic import Topic
 
@@ -82,10 +83,22 @@ def dedup(parts: Parts, what: What, *, rebuild: bool, target_rows: int | None, m
     require_memory(memory)
     rows = _target_rows(target_rows)
     topic = parts.topics.resolve(what)
-    report = dedup_topic(parts.lake, topic, rebuild=rebuild, target_rows=rows, memory=memory or DEFAULT_MEMORY)
+    return merge(parts.lake, topic, tell=parts.tell, rebuild=rebuild, target_rows=rows, memory=memory or DEFAULT_MEMORY)
+
+
+def merge(lake: Lake, topic: Topic, *, tell: Callable[[Event], None], **options: Any) -> DedupReport:
+    """Merge what was archived of a topic since the last time, and tell of it; needs the lake alone.
+
+    Args:
+        lake: where the tables are.
+        topic: the declaration.
+        tell: told of what was merged.
+        **options: those of `onepipe.lake.dedup.dedup`.
+    """
+    report = dedup_topic(lake, topic, **options)
     if report.version is not None and (report.read or report.rebuilt):
         told = attrs.asdict(report)
-        parts.tell(DedupCommitted(**{field.name: told[field.name] for field in attrs.fields(DedupCommitted)}))
+        tell(DedupCommitted(**{field.name: told[field.name] for field in attrs.fields(DedupCommitted)}))
     return report
 
 
@@ -94,10 +107,14 @@ def maintain(parts: Parts, what: What, *, keep: dt.timedelta | None, target_rows
     parts.require_open()
     rows = _target_rows(target_rows)
     span = KEEP if keep is None else keep
-    topic = parts.topics.resolve(what)
-    report = maintain_topic(parts.lake, topic, keep=span, target_rows=rows)
+    return keep_up(parts.lake, parts.topics.resolve(what), keep=span, target_rows=rows)
+
+
+def keep_up(lake: Lake, topic: Topic, *, keep: dt.timedelta, target_rows: int = TARGET_ROWS) -> MaintenanceReport:
+    """Maintain the tables of a topic, and those of the evidence; needs the lake alone."""
+    report = maintain_topic(lake, topic, keep=keep, target_rows=target_rows)
     if topic.name != EVIDENCE.name:
-        maintain_topic(parts.lake, EVIDENCE, keep=span)
+        maintain_topic(lake, EVIDENCE, keep=keep)
     return report
 
 

@@ -11,7 +11,7 @@ from audited_world import World, lose
 
 from onepipe.cli import main
 
-COMMANDS = ("demo", "verify", "codegen")
+COMMANDS = ("archive", "dedup", "maintain", "verify", "codegen", "demo")
 HEAVY = ("pyarrow", "duckdb", "numpy", "deltalake", "pandas", "rich", "fastavro", "sqlalchemy")
 DOCUMENT = {"type": "record", "name": "Widget", "fields": [{"name": "sid", "type": "string"}]}
 
@@ -47,7 +47,7 @@ def test_help_names_every_command(capsys):
     assert all(f"    {name} " in output for name in COMMANDS)
 
 
-@pytest.mark.parametrize("words", [["verfy"], ["verify"], ["verify", "Trips"], ["demo", "--lose", "some"]])
+@pytest.mark.parametrize("words", [["verfy"], ["verify"], ["archive"], ["dedup"], ["demo", "--lose", "some"]])
 def test_a_wrong_command_line_is_said_so_with_exit_code_2(words, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(words)
@@ -153,6 +153,17 @@ def test_a_folder_without_lake_is_told_and_not_made(tmp_path, capsys):
 def test_the_folder_above_a_lake_is_told_from_it(lake, capsys):
     line = refused(["verify", "Trips", "--lake", str(lake.parent)], capsys)
     assert f"did you mean {lake}?" in line
+
+
+@pytest.mark.parametrize("command", ["archive", "dedup", "maintain", "verify"])
+def test_a_command_without_lake_says_how_to_name_one(command, capsys, monkeypatch):
+    monkeypatch.delenv("ONEPIPE_LAKE", raising=False)
+    assert refused([command, "Trips"], capsys) == "onepipe: no lake is named (--lake LAKE, or set ONEPIPE_LAKE)"
+
+
+def test_the_lake_may_be_named_by_the_environment(lake, capsys, monkeypatch):
+    monkeypatch.setenv("ONEPIPE_LAKE", str(lake))
+    assert main(["verify", "Trips"]) == 0
 
 
 def test_a_lake_on_an_unknown_storage_is_told(capsys):

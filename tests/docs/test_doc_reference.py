@@ -18,6 +18,7 @@ from onepipe.audit.evidence import EVIDENCE
 from onepipe.audit.header import _HEADER
 from onepipe.audit.verdict import Bucket, HopVerdict, State
 from onepipe.audit.verify import Level
+from onepipe.cli import account, stopping
 from onepipe.lake.archive import ArchiveReport
 from onepipe.lake.clean_files import CleanFooter
 from onepipe.lake.columns import CLEAN_COLUMNS, RAW_COLUMNS, Quarantine
@@ -113,7 +114,10 @@ def test_every_option_of_no_command_is_named() -> None:
 
 def test_every_exit_code_has_its_line() -> None:
     documented = re.findall(r"^\| (\d+) \|", page("reference/cli.md"), re.MULTILINE)
-    assert documented == ["0", "1", *(str(code) for code in (cli._FAILED, cli._INTERRUPTED, cli._NOT_READ))]
+    told = [stopping.exit_code(signal) for signal in stopping._SIGNALS]
+    assert cli._INTERRUPTED in told
+    codes = sorted({0, 1, account.FAILED, cli._INTERRUPTED, cli._NOT_READ, *told})
+    assert documented == [str(code) for code in codes]
 
 
 def test_every_command_has_its_section() -> None:

@@ -1,0 +1,73 @@
+"""`onepipe dedup`: from what was archived to what is true, once or again and again."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from typing import TYPE_CHECKING, Any
+
+from onepipe.cli.account import Account
+from onepipe.cli.durations import span
+from onepipe.cli.lakes import add_json, add_lake, add_topics, existing_lake, required_in
+from onepipe.cli.output import say_progress
+from onepipe.cli.stopping import work_until_told
+from onepipe.cli.turns import in_turn, outcome
+
+if TYPE_CHECKING:
+    from onepipe.lake.dedup import DedupReport
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "dedup",
+        help="merge what was archived into the clean tables",
+        description=(
+            "Merge what was archived of topics since the last time into their clean tables. The lake alone is needed; "
+            "it knows the declarations."
+        ),
+        epilog=(
+            "Ctrl-C and SIGTERM end it after the merge at hand. Exit codes: 0 merged, or, with --every, until told to "
+            "end; 2 could not be carried out on every topic; 130 (Ctrl-C) and 143 (SIGTERM) told to end earlier."
+        ),
+    )
+    add_topics(parser, "names of topics of the lake")
+    add_lake(parser)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--every", metavar="TIME", type=span, help="do so again each time this has passed, such as 5m")
+    how.add_argument("--rebuild", action="store_true", help="make the clean tables anew from all that was archived")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Merge, and say by the exit code whether all of it was done."""
+    lake = existing_lake(options)
+    names = required_in(lake, options.topics)
+
+    from onepipe.observe.events import Observers
+    from onepipe.pipeline.lake_steps import merge
+    from onepipe.plugins import default_plugins
+
+    tell = Observers.of(default_plugins().observers())
+
+    def step(name: str, _: threading.Event) -> DedupReport:
+        return merge(lake, lake.topic(name), tell=tell, rebuild=options.rebuild)  # as it is declared by now
+
+    account = Account("dedup", names, _line if options.every is None else _news, as_json=options.json)
+    say_progress("dedup", names, options.every)
+    told = work_until_told([in_turn(account, names, step, every=options.every)])
+    return outcome(account, told, endless=options.every is not None)
+
+
+def _line(report: DedupReport) -> str:
+    return _news(report) or f"{report.topic}: nothing new to merge"
+
+
+def _news(report: DedupReport) -> str | None:
+    """A report as text where something was merged."""
+    if not report.read and not report.rebuilt:
+        return None
+    merged = f"{report.arrivals:,} arrivals merged, {report.identities:+,} identities"
+    anew = ", made anew" if report.rebuilt else ""
+    return f"{report.topic}: {merged}{anew} in {report.seconds:.1f} s"
