@@ -17,8 +17,8 @@ class RangedFile(io.RawIOBase):
     """An object of known size, read by ranges. Used by one thread at a time.
 
     Keeps at most _MOST bytes, or what one read asks for. What follows what was read last is fetched ahead, twice as
-    much each time; a read elsewhere begins small again. So reading all of it takes few requests, and reading some of its
-    columns fetches little more than those.
+    much each time; a read elsewhere begins small again. So reading all of it takes few requests, and reading some of
+    its columns fetches little more than those.
 
     Args:
         size: bytes of the object.
