@@ -48,6 +48,7 @@ class AttachedDecoder:
             NotRegistered: the registry does not know a schema.
         """
         given = Given(message.value or b"", 0, message.key, message.headers, message.timestamp)
+        self._keys.ask_again()
         if message.value is None:
             if self._source.tombstones == "quarantine":
                 raise DecodeError("a tombstone, to which the declaration gives no meaning", remedy="tombstones=…")

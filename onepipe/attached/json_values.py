@@ -58,7 +58,11 @@ _DECIMAL_TEXT: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,4})?", re.ASC
 
 
 def compile_json(schema: Schema, node: Node) -> Convert:
-    """Compile the conversion to a type of a schema."""
+    """Compile the conversion to a type of a schema.
+
+    Whether a value is within its type's bounds (an int's range, a decimal's scale), whoever encodes it finds out; only
+    among the branches of a union it is found out here.
+    """
     return _Compiler(schema).of(node)
 
 
@@ -93,6 +97,22 @@ class _Compiler:
             case _:
                 return _leaf(cast("Leaf", node))
 
+    def checked(self, node: Node) -> Convert:
+        """The conversion that also refuses what is beyond the bounds of a leaf's type."""
+        node, convert = self._schema.resolve(node), self.of(node)
+        if isinstance(node, Record | Array | Map | Union):
+            return convert
+
+        def bounded(value: Any) -> Any:
+            logical = convert(value)
+            try:
+                to_base(cast("Leaf", node), logical)
+            except InvalidRecord as error:
+                raise DecodeError(error.faults[0].message) from None
+            return logical
+
+        return bounded
+
     def _record(self, record: Record) -> Convert:
         if record.name not in self._records:
             named: list[tuple[Field, Convert]] = []
@@ -112,7 +132,7 @@ class _Compiler:
         if union.nullable is not None:
             inner = self.of(union.nullable)
             return lambda value: None if value is None else inner(value)
-        branches = [(branch_name(branch), self.of(branch)) for branch in union.branches]
+        branches = [(branch_name(branch), self.checked(branch)) for branch in union.branches]
 
         def convert(value: Any) -> Any:
             for name, each in branches:
@@ -188,15 +208,13 @@ def _leaf(node: Leaf) -> Convert:
 
     def convert(value: Any) -> Any:
         try:
-            logical = read(node, value)
-            to_base(node, logical)
+            return read(node, value)
+        except DecodeError:
+            raise
         except InvalidRecord as error:
             raise DecodeError(error.faults[0].message) from None
-        except (ValueError, OverflowError) as error:
-            if isinstance(error, DecodeError):
-                raise
+        except (ValueError, OverflowError):
             raise DecodeError(f"no value of type {kind_of(node)}") from None
-        return logical
 
     return convert
 

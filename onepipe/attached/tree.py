@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from onepipe.attached.json_text import parse_json
 from onepipe.attached.source import KEY, TIMESTAMP
-from onepipe.errors import DecodeError
+from onepipe.errors import DecodeError, NotRegistered, SchemaError
 from onepipe.schema.decode import Decode, compile_decoder
 from onepipe.schema.framing import KEY_HEADER, read_frame
 
@@ -55,6 +55,7 @@ class KeyReader:
         self._source = source
         self._find = find
         self._decoders: dict[int | str, Decode] = {}
+        self._missing: dict[int | str, NotRegistered] = {}
 
     def read(self, given: Given) -> Any:
         """What a key says: text, a tree, or None where there is no key.
@@ -74,14 +75,30 @@ class KeyReader:
         except UnicodeDecodeError:
             raise DecodeError("the key is not UTF-8") from None
 
+    def ask_again(self) -> None:
+        """Ask the registry again about schemas that it did not know: of each one it is asked once until then."""
+        self._missing.clear()
+
     def _avro(self, key: bytes, headers: Headers) -> Any:
         frame = read_frame(key, headers, header=KEY_HEADER)
         name = frame.named
         if name not in self._decoders:
-            schema = self._find(name)
-            self.used[name] = schema.document()
-            self._decoders[name] = compile_decoder(schema)
+            self._decoders[name] = self._decoder(name)
         return self._decoders[name](key, frame.start)
+
+    def _decoder(self, name: int | str) -> Decode:
+        if name in self._missing:
+            raise self._missing[name]
+        try:
+            schema = self._find(name)
+        except NotRegistered as missing:
+            self._missing[name] = missing
+            raise
+        except SchemaError as error:  # of another kind than Avro, or out of form: none that can be used
+            self._missing[name] = NotRegistered("the registry has no Avro schema of the key's id")
+            raise self._missing[name] from error
+        self.used[name] = schema.document()
+        return compile_decoder(schema)
 
 
 def unframed(text: bytes) -> bytes:

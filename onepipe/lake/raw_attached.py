@@ -61,6 +61,7 @@ class AttachedReader:
             SchemaError: the schema cannot be used.
             RegistryUnavailable: the registry cannot be asked about the schema of a key.
         """
+        self._keys.ask_again()
         translation, decode = self._translation(writer)
         bodies: list[bytes] = []
         sound: list[int] = []
@@ -86,6 +87,7 @@ class AttachedReader:
         Raises:
             RegistryUnavailable: the registry cannot be asked about the schema of a key.
         """
+        self._keys.ask_again()
         removals: list[tuple[int, Mapping[str, Any]]] = []
         for row in rows.tolist():
             body = deletion_body(batch.keys[row] or b"", b"")

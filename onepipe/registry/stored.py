@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final, Self
 from uuid import UUID
@@ -133,8 +134,9 @@ class StoredRegistry(Registry):
         if fingerprint not in self._fingerprints:
             for subject in subjects:
                 for stored in self._store.versions(subject):
-                    schema = self.schema(stored.schema_id)
-                    self._fingerprints[schema.fingerprint] = schema
+                    with suppress(SchemaError):  # a version may be of another kind than Avro
+                        schema = self.schema(stored.schema_id)
+                        self._fingerprints[schema.fingerprint] = schema
         if fingerprint not in self._fingerprints:
             message = f"no version of {', '.join(subjects)} has the fingerprint {fingerprint:016x}"
             raise NotRegistered(message, remedy="register the schema the writer used")

@@ -353,3 +353,19 @@ def test_records_with_lifted_fields_are_read_message_by_message(company: World) 
         pytest.raises(op.errors.ConfigurationError, match="message by message"),
     ):
         list(consumer.arrow_batches())
+
+
+def test_a_key_whose_schema_is_not_known_is_asked_for_once(company: World) -> None:
+    schema_id = company.register("shop.orders-value", ORDER)
+    key_id = company.register("shop.orders-key", '"string"')
+    other_id = company.register("other", "{}", schemaType="JSON")
+    value = avro(schema_id, ORDER, order(1))
+    keys = [frame(4711), frame(other_id), b"", avro(key_id, "string", "a")]
+    company.write(*((key, value) for key in keys for _ in range(4)))
+    topic = orders(company, key="registry", lift={"sku": "$key"}, identity="sku")
+    company.company.registry.requests.clear()
+    company.lake_it(topic)
+    assert company.company.registry.requests.count(("GET", "/schemas/ids/4711")) == 1
+    reasons = sorted(str(error).split(":")[0] for error in company.errors(topic))
+    assert reasons == [*["None"] * 4, *["unknown schema"] * 8, *["unreadable"] * 4]
+    company.require_balanced(topic)

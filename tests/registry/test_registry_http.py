@@ -223,6 +223,7 @@ def test_a_registry_from_before_guids_knows_none(running: RunningRegistry) -> No
 def test_a_fingerprint_is_looked_for_among_a_subjects_versions(running: RunningRegistry) -> None:
     registry, _ = impatient(running.url)
     one, two = registry.register(widgets()), registry.register(widgets(PRICE))
+    running.registry.answer("POST", "/subjects/Widgets-value/versions", {}, {"schema": "{}", "schemaType": "JSON"})
     for registered in (one, two):
         found = registry.schema_by_fingerprint(registered.schema.fingerprint, ["nothing", "Widgets-value"])
         assert found.fingerprint == registered.schema.fingerprint
