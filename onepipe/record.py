@@ -218,7 +218,7 @@ def record(
     frame = inspect.currentframe()
     caller = frame.f_back if frame else None
 
-    def decorate(plain: type) -> type:
+    def declare(plain: type) -> type:
         if not isinstance(plain, type):
             raise DeclarationError(f"@record decorates a class, not {type(plain).__name__}")
         options = RecordOptions(
@@ -243,6 +243,12 @@ def record(
         with suppress(Undefined):  # what is not defined yet may be a class that follows
             declaration.info()
         return made
+
+    def decorate(plain: type) -> type:
+        try:
+            return declare(plain)
+        except DeclarationError as error:  # a mistake at the class: what leads there is the caller's frame, not ours
+            raise error.with_traceback(None) from error.__cause__
 
     return decorate if cls is None else decorate(cls)
 

@@ -107,13 +107,15 @@ class Declaration:
         return FieldSource(name, annotation, spec.default, spec.json_default, spec.doc, spec.aliases, attributes)
 
     def _require_nestable(self, name: str, spec: FieldSpec) -> None:
-        told = [*spec.rules.constraints]
-        if self.options.topic is None:
-            marks = {"identity": spec.identity, "version": spec.version, "merge": spec.rules.merge}
-            told += [mark for mark, value in marks.items() if value]
+        marks = {"identity": spec.identity, "version": spec.version, "merge": spec.rules.merge}
+        told = [mark for mark, value in marks.items() if value and self.options.topic is None]
+        remedy = "leave it out, or make its class a topic's"
+        if spec.rules.constraints:
+            told = [*spec.rules.constraints]
+            remedy = f"a check of the topic can say it by the path, '….{name} <> 0'; of an array's items none can"
         if told:
             message = f"{self.cls.__qualname__}: {', '.join(told)} is for a topic's own fields, not for inner ones"
-            raise DeclarationError(message, field=name, remedy="leave it out, or make its class a topic's")
+            raise DeclarationError(message, field=name, remedy=remedy)
 
     def hints(self) -> Mapping[str, Any]:
         """The annotation of each field by name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import traceback
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -393,6 +394,50 @@ def test_rules_of_a_topics_fields_are_refused_inside_another_record() -> None:
 
     (field,) = record_info(Outer).schema.document()["fields"][0]["type"]["fields"]
     assert field["onepipe"] == {"sensitivity": ["pii"]}
+
+
+def test_what_to_write_instead_of_an_inner_fields_constraint_works() -> None:
+    @op.record
+    class Line:
+        quantity: int = op.field(ge=1)
+
+    with pytest.raises(DeclarationError, match=r"a check of the topic can say it by the path.*of an array's items"):
+        op.record(type("Outer", (), {"__annotations__": {"line": Line}, "__module__": __name__}))
+
+    @op.record
+    class Free:
+        quantity: int
+
+    @op.record(topic="Orders", checks={"a line has goods": "line.quantity >= 1"})
+    class Order:
+        line: Free
+
+    assert list(topic_of(Order).checks) == ["a line has goods"]
+
+
+def test_a_mistake_at_the_class_shows_the_callers_frame_and_the_decorators_alone() -> None:
+    with pytest.raises(DeclarationError) as raised:
+
+        @op.record(topic="Widgets", identity="sidd")
+        class Widget:
+            sid: str
+
+    frames = traceback.extract_tb(raised.value.__traceback__)
+    assert [frame.name for frame in frames] == [
+        "test_a_mistake_at_the_class_shows_the_callers_frame_and_the_decorators_alone",
+        "decorate",
+    ]
+    assert "sidd" in (frames[0].line or "")
+
+
+def test_a_mistake_at_the_class_keeps_its_cause() -> None:
+    with pytest.raises(DeclarationError) as raised:
+
+        @op.record(topic="Widgets")
+        class Widget:
+            sid: str = op.field(pattern="(")
+
+    assert isinstance(raised.value.__cause__, CheckError)
 
 
 def test_limits_of_dates_and_decimals_stand_as_text() -> None:
