@@ -59,6 +59,8 @@ def _opened(parts: Parts, sink: Sink[Any] | str, settings: Mapping[str, Any] | N
         sink = parts.plugins.sink(sink, settings)
     elif settings:
         raise ConfigurationError("settings are for a plugin's sink by its name, not for an instance")
+    if isinstance(sink, type):
+        raise ConfigurationError(f"{sink.__name__} is a class", remedy=f"give an instance: {sink.__name__}(…)")
     require_a(Sink, "sink", sink, "an object with a method 'write', or the name of a plugin's")
     return sink
 

@@ -108,6 +108,12 @@ def test_a_sink_without_progress_needs_a_name_and_a_lake(pipe: op.Pipeline) -> N
         bare.sink(Widget, Collecting(), name="collect")
 
 
+def test_a_sinks_class_in_place_of_an_instance_is_told_so(pipe: op.Pipeline) -> None:
+    for sink in (Collecting, sink_process.Transactional):
+        with pytest.raises(ConfigurationError, match=rf"give an instance: {sink.__name__}\(…\)"):
+            pipe.sink(Widget, sink, name="collect")  # type: ignore[call-overload]  # what is to be refused
+
+
 def test_a_transactional_sink_needs_no_lake(tmp_path: Path) -> None:
     with op.connect("memory://", partitions=2) as pipe:
         publish(pipe, 10)
