@@ -54,14 +54,21 @@ def compile_deletion(topic: Topic) -> Callable[[Mapping[str, Any], int], Encoded
     key_of = compile_key(topic.schema, topic.identity)
     version = topic.version_fields
     event_time = topic.event_time
-    required = {*topic.identity, *version, *topic.partition_key}
+    required = {
+        **dict.fromkeys(topic.partition_key, "it chooses the partition"),
+        **dict.fromkeys(version, "it competes with records and other deletes by version"),
+        **dict.fromkeys(topic.identity, "it says which record"),
+    }
     known = sorted(deletion_fields(topic))
+
+    def missing(fields: Mapping[str, Any]) -> list[str]:
+        return sorted(required.keys() - fields.keys())
 
     def encode(fields: Mapping[str, Any], schema_id: int) -> Encoded:
         faults = [
             Fault(n, "unknown", f"a delete has no such field{nearest(n, known)}") for n in fields if n not in known
         ]
-        faults += [Fault(name, "required", "a delete needs it") for name in sorted(required - set(fields))]
+        faults += [Fault(name, "required", f"a delete needs it: {required[name]}") for name in missing(fields)]
         bases: dict[str, Any] = {}
         for name in fields:
             if name in known and not (fields[name] is None and name not in topic.identity):

@@ -198,6 +198,15 @@ def test_the_identity_of_a_delete_is_a_dict(pipe, identity):
             producer.delete(Parcel, {1: 2}, id="P1", seen=T0)
 
 
+def test_a_delete_says_why_it_needs_each_field(pipe):
+    with pipe.producer() as producer, pytest.raises(InvalidRecord) as refused:
+        producer.delete(Parcel)
+    assert [(fault.field, fault.message) for fault in refused.value.faults] == [
+        ("id", "a delete needs it: it says which record"),
+        ("seen", "a delete needs it: it competes with records and other deletes by version"),
+    ]
+
+
 def test_a_field_named_as_an_argument_is_given_in_a_dict(pipe):
     with pipe.producer() as producer:
         producer.publish(Ping(topic="a", timestamp=T0))
