@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from difflib import get_close_matches
 from typing import Final
 
-from onepipe.errors import CommitConflict, CorruptFile, NotRegistered, OnepipeError, nearest
+from onepipe.errors import CommitConflict, CorruptFile, NotRegistered, OnepipeError
 from onepipe.lake import layout
 from onepipe.lake.storage import Storage
 from onepipe.topic import Topic
 
+_LISTED: Final = 5
+_OWN: Final = "_onepipe."
+"""What the names of topics begin with that no user declares."""
 _NUMBER: Final = re.compile(r"/(\d{6,})\.avsc\Z")
 
 
@@ -67,8 +71,17 @@ class Catalog:
     def _known(self, name: str) -> list[int]:
         numbers = self._numbers(name)
         if not numbers:
-            raise NotRegistered(f"the lake has no topic {name!r}{nearest(name, self.topics())}", topic=name)
+            raise self._unknown(name)
         return numbers
+
+    def _unknown(self, name: str) -> NotRegistered:
+        known = [topic for topic in self.topics() if not topic.startswith(_OWN)]
+        meant = get_close_matches(name, known, n=1)
+        few = [*meant, *(topic for topic in known if topic not in meant)][:_LISTED]
+        more = f" and {len(known) - len(few):,} more" if len(known) > len(few) else ""
+        there = f"it has {', '.join(few)}{more}" if few else "it has none"
+        remedy = f"did you mean {meant[0]!r}? {there}" if meant else there
+        return NotRegistered("the lake has no such topic", topic=name, remedy=remedy)
 
     def _numbers(self, name: str) -> list[int]:
         found = (_NUMBER.search(file.path) for file in self._storage.list(layout.declarations(name)))

@@ -49,6 +49,18 @@ def test_an_unknown_topic_says_the_nearest_match(catalog):
         catalog.versions("Other")
 
 
+def test_an_unknown_topic_is_named_once_beside_a_few_that_there_are(catalog):
+    with pytest.raises(NotRegistered) as nothing:
+        catalog.topic("widget")
+    assert str(nothing.value) == "topic widget: the lake has no such topic (it has none)"
+    for name in ("_onepipe.audit", "Aa", "Bb", "Cc", "Dd", "Ee", "Widgets"):
+        catalog.declare(declare().evolve(name=name))
+    with pytest.raises(NotRegistered) as near:
+        catalog.topic("widget")
+    said = "did you mean 'Widgets'? it has Widgets, Aa, Bb, Cc, Dd and 1 more"
+    assert str(near.value) == f"topic widget: the lake has no such topic ({said})"
+
+
 def test_a_damaged_declaration_is_corrupt(catalog, storage):
     storage.write_new("topics/Widgets/000001.avsc", b"{}")
     with pytest.raises(CorruptFile, match="000001"):
