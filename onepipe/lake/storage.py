@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, runtime_checkable
@@ -22,6 +23,8 @@ from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile, Lake
 _PART: Final = re.compile(r"[A-Za-z0-9._=-]{1,255}\Z")
 _TEMPORARY: Final = ".writing"
 _BLOCK: Final = 1 << 20
+_FLUSHES: Final = 16
+"""Files flushed to the disk at a time."""
 
 
 @attrs.frozen
@@ -119,14 +122,20 @@ class Storage(Protocol):
         """A context with the local path of a new file to write; it is gone at the end unless published."""
 
     def publish(self, temporary: Path, path: str) -> None:
-        """Give a temporary file its final path, whole; durable on return. The same bytes there already is success.
+        """Give a temporary file its final path, whole. The same bytes there already is success.
+
+        It is durable once `make_durable` has returned, and not before: many files at once cost little more than one.
 
         Raises:
             CommitConflict: the path holds other bytes.
         """
 
-    def make_durable(self, path: str) -> None:
-        """Return when a file that another library wrote would survive a power cut."""
+    def make_durable(self, *paths: str) -> None:
+        """Return when files would survive a power cut, whoever wrote them.
+
+        Raises:
+            CorruptFile: one of them is missing.
+        """
 
     def delete(self, path: str) -> None:
         """Delete a file; nothing where there is none."""
@@ -212,6 +221,7 @@ class LocalStorage:
         with self.temporary() as temporary:
             temporary.write_bytes(data)
             self.publish(temporary, path)
+        self.make_durable(path)
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:
@@ -228,24 +238,31 @@ class LocalStorage:
     def publish(self, temporary: Path, path: str) -> None:
         """Link a temporary file under its final path; see Storage."""
         target = self._resolve(path)
-        _fsync(temporary)
-        _make_folder(target.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(temporary, target)
         except FileExistsError:
             if not _same_bytes(temporary, target):
                 raise CommitConflict(f"{path} exists with other bytes") from None
-            _fsync(target)
-        _fsync(target.parent)
 
-    def make_durable(self, path: str) -> None:
-        """Flush a file and its folder's entry to the disk."""
-        target = self._resolve(path)
-        try:
-            _fsync(target)
-        except FileNotFoundError:
-            raise missing(path) from None
-        _fsync(target.parent)
+    def make_durable(self, *paths: str) -> None:
+        """Flush files, and each folder on the way to one once, to the disk; see Storage.
+
+        Several at a time, as a disk's journal takes what is flushed at once in one go.
+        """
+        files = [self._resolve(path) for path in paths]
+        above = self._root.parent
+        folders = {folder for file in files for folder in file.parents if folder.is_relative_to(above)}
+        if not os.access(above, os.R_OK):
+            folders.discard(above)  # who may not read it has not made the lake's folder in it
+        with ThreadPoolExecutor(_FLUSHES, "onepipe-flush") as pool:
+            flushed = pool.map(_fsync, files)
+            for path in paths:
+                try:
+                    next(flushed)
+                except FileNotFoundError:
+                    raise missing(path) from None
+            list(pool.map(_fsync, folders))
 
     def delete(self, path: str) -> None:
         """Delete a file; nothing where there is none."""
@@ -329,14 +346,6 @@ def _fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and its parents, each one's entry durable."""
-    new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for made in reversed(new):
-        _fsync(made.parent)
 
 
 def _same_bytes(left: Path, right: Path) -> bool:

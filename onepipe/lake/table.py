@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import os
 import re
 import secrets
 import threading
@@ -224,7 +225,7 @@ class LakeTable:
         """Add files, remove files and move progress on, all or nothing.
 
         Args:
-            adds: published files.
+            adds: published files; they are made durable before they are committed.
             removes: paths of files of the present version.
             progress: by application id, the progress it is believed to have (None: none yet) and the new one.
             note: JSON object kept with the commit for as long as the log keeps it.
@@ -240,6 +241,7 @@ class LakeTable:
         """
         for file in adds:
             _check(self.storage, self.root, file)
+        self.storage.make_durable(*(f"{self.root}/{file.path}" for file in adds))
         with self._lock, lake_errors(self.root):
             self._refresh()
             version = self._commit(adds, removes, progress or {}, note or {})
@@ -391,9 +393,9 @@ class LakeTable:
 def _check(storage: Storage, root: str, file: NewFile) -> None:
     """Raise CorruptFile unless the file exists with the size and rows it claims."""
     path = f"{root}/{file.path}"
-    if (size := storage.size(path)) != file.size:
-        raise CorruptFile(f"{path} has {size} bytes, not {file.size}")
     with storage.open(path) as stream:
+        if (size := stream.seek(0, os.SEEK_END)) != file.size:
+            raise CorruptFile(f"{path} has {size} bytes, not {file.size}")
         try:
             rows = pq.read_metadata(stream).num_rows
         except (pa.ArrowException, OSError) as error:

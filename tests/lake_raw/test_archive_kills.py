@@ -73,7 +73,11 @@ def check(folder):
         ("commit", 1, "after"),
         ("commit", 2, "before"),
         ("commit", 2, "after"),
+        ("durable", 1, "before"),
         ("durable", 1, "after"),
+        ("durable", 2, "before"),
+        ("durable", 3, "before"),
+        ("durable", 4, "after"),
     ],
 )
 def test_an_archive_killed_at_any_point_and_run_again_has_every_row_once(folder, point, call, when):

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from storage_contract import StorageContract
 
 from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile, LakeError
 from onepipe.lake import layout
 from onepipe.lake.storage import LocalStorage, open_storage
+from onepipe.lake.table import LakeTable, NewFile
 
 
 @pytest.fixture
@@ -41,6 +45,45 @@ def test_a_published_file_has_the_permissions_of_any_new_file(storage, tmp_path)
     storage.write_new("a", b"x")
     (tmp_path / "plain").touch()
     assert (tmp_path / "lake" / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.fixture
+def flushed(monkeypatch):
+    """The files and folders that were flushed to the disk, in no order."""
+    paths = []
+    monkeypatch.setattr(os, "fsync", lambda handle: paths.append(Path(f"/proc/self/fd/{handle}").readlink()))
+    return paths
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks Linux which file was flushed")
+def test_files_are_made_durable_with_every_folder_on_the_way_once(storage, tmp_path, flushed):
+    paths = ["clean/T/2020/01/01/a", "clean/T/2020/01/01/b", "clean/T/2020/02/03/c"]
+    for path in paths:
+        with storage.temporary() as temporary:
+            storage.publish(temporary, path)
+    assert not flushed
+    storage.make_durable(*paths)
+    root = tmp_path / "lake"
+    folders = {root.parent, root, *(folder for path in paths for folder in (root / path).parents)} - {*tmp_path.parents}
+    assert sorted(flushed) == sorted([*(root / path for path in paths), *folders])
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks Linux which file was flushed")
+def test_nothing_is_committed_before_it_is_durable(storage, tmp_path, flushed, monkeypatch):
+    table = LakeTable.ensure(storage, "clean/T", pa.schema([("n", pa.int64())]))
+    with storage.temporary() as temporary:
+        pq.write_table(pa.table({"n": [1]}), temporary)
+        size = temporary.stat().st_size
+        storage.publish(temporary, "clean/T/2020/a.parquet")
+
+    def stop(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LakeTable, "_transact", stop)
+    with pytest.raises(KeyboardInterrupt):
+        table.commit([NewFile("2020/a.parquet", 1, size)])
+    root = tmp_path / "lake" / "clean"
+    assert {root, root / "T", root / "T/2020", root / "T/2020/a.parquet"} <= set(flushed)
 
 
 def test_a_symbolic_link_out_of_the_lake_is_refused(storage, tmp_path):

@@ -102,9 +102,10 @@ class S3Storage:
         if (content := named_hash(path)) is not None:
             self._cache.add(temporary, content)
 
-    def make_durable(self, path: str) -> None:
-        """Return when the file is there, as what is there is durable; see Storage."""
-        self.size(path)
+    def make_durable(self, *paths: str) -> None:
+        """See that the files are there, as what is there is durable; see Storage."""
+        for path in paths:
+            self.size(path)
 
     def delete(self, path: str) -> None:
         """Delete a file; nothing where there is none."""
