@@ -18,6 +18,9 @@ _CODES: Final = {
     KafkaError._TIMED_OUT_QUEUE: TIMED_OUT,  # noqa: SLF001 - as above
     KafkaError._ALL_BROKERS_DOWN: TIMED_OUT,  # noqa: SLF001 - as above
     KafkaError._TRANSPORT: TIMED_OUT,  # noqa: SLF001 - as above
+    KafkaError._DESTROY_BROKER: TIMED_OUT,  # noqa: SLF001 - as above
+    KafkaError._WAIT_COORD: TIMED_OUT,  # noqa: SLF001 - as above
+    KafkaError._NOENT: TIMED_OUT,  # noqa: SLF001 - as above; a partition has no leader known
     KafkaError._UNKNOWN_TOPIC: KafkaError.UNKNOWN_TOPIC_OR_PART,  # noqa: SLF001 - as above
     KafkaError._UNKNOWN_PARTITION: KafkaError.UNKNOWN_TOPIC_OR_PART,  # noqa: SLF001 - as above
     KafkaError._AUTHENTICATION: SASL_FAILED,  # noqa: SLF001 - as above

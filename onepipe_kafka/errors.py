@@ -25,15 +25,15 @@ from onepipe.transport import Bounds, Outgoing, TopicPartition
 LOCAL: Final = -1
 """Code of a failure inside the client."""
 TIMED_OUT: Final = -2
-"""Code of a call that had no answer in time."""
+"""Code of a call that had no answer: none in time, or its connection broke."""
 
 UNKNOWN_TOPIC: Final = frozenset({3, 100, 103})
 """Unknown topic or partition, unknown or inconsistent topic id."""
 TOO_LARGE: Final = frozenset({10, 18})
 """The message, or the batch it is in, is larger than the broker takes."""
 TOPIC_EXISTS: Final = 36
-PASSING: Final = frozenset({5, 6, 9, 13, 14, 15, 16, 41, 56, 72, 74, 75, 76})
-"""Errors of a cluster where leaders or coordinators move; a moment later the call succeeds."""
+PASSING: Final = frozenset({TIMED_OUT, 5, 6, 9, 13, 14, 15, 16, 41, 56, 72, 74, 75, 76})
+"""Errors of a cluster where leaders or coordinators move, or a broker starts again; a moment later a call succeeds."""
 
 SASL_FAILED: Final = 58
 """The broker refused the login."""

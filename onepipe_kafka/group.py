@@ -94,7 +94,7 @@ class KafkaGroupReader(KafkaReader):
         positions = self._stored(ordered)
         new = [partition for partition in ordered if partition not in positions]
         if new and start is Start.EARLIEST:
-            positions |= self._logs.call(lambda: self._consumer.starts(new), "the partitions' bounds cannot be read")
+            positions |= self._watch.call(lambda: self._consumer.starts(new), "the partitions' bounds cannot be read")
         for partition in ordered:
             self.seek(partition, positions[partition] if partition in positions else self.bounds(partition).end)
 

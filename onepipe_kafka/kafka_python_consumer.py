@@ -20,6 +20,7 @@ from kafka.errors import (
 
 from onepipe.transport import Bounds, Headers, Message, TopicPartition
 from onepipe_kafka.client import Rebalance
+from onepipe_kafka.errors import TIMED_OUT
 from onepipe_kafka.kafka_python_group import Membership
 from onepipe_kafka.kafka_python_setup import Setup
 
@@ -88,7 +89,11 @@ class KafkaPythonConsumer:
             self._lost += [TopicPartition(*place) for place in error.args if isinstance(place, Place)]
             return []
         except KafkaError as error:
-            raise self._setup.failure(error) from error
+            failure = self._setup.failure(error)
+            if failure.code != TIMED_OUT:
+                raise failure from error
+            time.sleep(min(_RETRY_SECONDS, timeout))  # it connects anew at the next call
+            return []
         for place, some in records.items():
             self._positions[TopicPartition(*place)] = some[-1].offset + 1
         return [

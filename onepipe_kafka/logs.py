@@ -14,7 +14,7 @@ import attrs
 
 from onepipe.errors import PositionLost, TopicNotFound, TransportError
 from onepipe_kafka.client import Client, TopicState
-from onepipe_kafka.errors import PASSING, Failure, denied, no_topic, replaced, translated
+from onepipe_kafka.errors import PASSING, TIMED_OUT, UNKNOWN_TOPIC, Failure, denied, no_topic, replaced, translated
 
 _LOG: Final = logging.getLogger(__name__)
 _NO_ID: Final = "A" * 22
@@ -165,6 +165,23 @@ class LogWatch:
         except TransportError as error:
             _LOG.warning("%s", error)
             self._looked = time.monotonic()
+
+    def call(self, call: Callable[[], T], what: str, *, topic: str | None = None, partition: int | None = None) -> T:
+        """Call the client about these topics, as `Logs.call`; one that a broker does not know yet is asked for again.
+
+        Errors as `look`, too.
+        """
+
+        def known() -> T:
+            try:
+                return call()
+            except Failure as failure:
+                if failure.code not in UNKNOWN_TOPIC:
+                    raise
+                self.look()
+                raise Failure(TIMED_OUT, failure.reason) from failure
+
+        return self._logs.call(known, what, topic=topic, partition=partition)
 
     def look(self) -> None:
         """Compare identities.

@@ -62,8 +62,9 @@ class KafkaReader:
                 raise no_partition(topic, number, found[topic].partitions)
         what = "the partitions cannot be read"
         consumer = logs.call(lambda: client.consumer(None), what)
-        consumer.assign(logs.call(lambda: consumer.starts(partitions), what))
-        return cls(consumer, logs, {topic: state.id for topic, state in found.items()}, on_close)
+        ids = {topic: state.id for topic, state in found.items()}
+        consumer.assign(LogWatch(logs, ids).call(lambda: consumer.starts(partitions), what))
+        return cls(consumer, logs, ids, on_close)
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions this reader reads now."""
@@ -161,7 +162,7 @@ class KafkaReader:
 
     def _ask(self, call: Callable[[], T], partition: TopicPartition) -> T:
         what = "the partition's offsets cannot be read"
-        return self._logs.call(call, what, topic=partition.topic, partition=partition.partition)
+        return self._watch.call(call, what, topic=partition.topic, partition=partition.partition)
 
     def _require(self, partition: TopicPartition) -> None:
         self._check_open()

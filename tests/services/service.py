@@ -35,10 +35,15 @@ def find_or_start(name: str, variable: str, start: Callable[[], T], find: Callab
     named = os.environ.get(variable)
     if named:
         return find(named)
+    return start_own(name, start, f" ({variable} may name one)")
+
+
+def start_own(name: str, start: Callable[[], T], remedy: str = "") -> T:
+    """A service of a test's own, which it may kill; skips the test where there can be none."""
     try:
         return start()
     except Missing as missing:
-        reason = f"no {name}: {missing} ({variable} may name one)"
+        reason = f"no {name}: {missing}{remedy}"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
