@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from onepipe.attached.translate import is_translated
-from onepipe.decoder import require_unaltered
-from onepipe.errors import ConfigurationError, DecodeError
+from onepipe.decoder import locate, require_unaltered
+from onepipe.errors import ConfigurationError, DecodeError, OnepipeError
 from onepipe.registry.lookup import find_schema
 from onepipe.registry.port import value_subject
 from onepipe.schema.arrow import arrow_schema
@@ -50,12 +50,9 @@ class ArrowDecoder:
 
         Raises:
             DecodeError: a message cannot be decoded; names topic, partition and offset.
-            NotRegistered: the registry does not know a schema id.
+            NotRegistered: the registry does not know a schema id; names the first message that has it.
         """
-        groups: dict[tuple[int | str, int], list[int]] = {}
-        for number, message in enumerate(messages):
-            if message.value is not None:
-                groups.setdefault(_frame(message, message.value), []).append(number)
+        groups = _by_frame(messages)
         if not groups:
             return pa.RecordBatch.from_pylist([], self._schema)
         batches = [self._decode(messages, numbers, *frame) for frame, numbers in groups.items()]
@@ -68,15 +65,18 @@ class ArrowDecoder:
     def _decode(
         self, messages: Sequence[Message], numbers: Sequence[int], name: int | str, skip: int
     ) -> pa.RecordBatch:
-        writer = find_schema(self._registry, name, self._subjects)
-        decode = self._decoders.get(name)
-        if decode is None:
-            decode = self._decoders[name] = columns_decoder(writer, self._reader)
+        try:
+            writer = find_schema(self._registry, name, self._subjects)
+            decode = self._decoders.get(name)
+            if decode is None:
+                decode = self._decoders[name] = columns_decoder(writer, self._reader)
+        except OnepipeError as error:
+            locate(error, messages[numbers[0]])
+            raise
         self._require_unaltered([messages[number] for number in numbers], writer.fingerprint, skip)
         decoded = decode([messages[number].value or b"" for number in numbers], skip)
         for row, error in decoded.errors.items():
-            message = messages[numbers[row]]
-            error.topic, error.partition, error.offset = message.topic, message.partition, message.offset
+            locate(error, messages[numbers[row]])
             raise error
         return pa.RecordBatch.from_arrays(decoded.columns.columns, schema=self._schema)
 
@@ -85,11 +85,19 @@ class ArrowDecoder:
             try:
                 require_unaltered(message.headers, seed, (message.value or b"")[skip:])
             except DecodeError as error:
-                error.topic, error.partition, error.offset = message.topic, message.partition, message.offset
+                locate(error, message)
                 raise
 
 
-def _frame(message: Message, value: bytes) -> tuple[int | str, int]:
-    """Schema id of a message, or what names its schema, and where its body begins."""
-    frame = read_frame(value, message.headers)
-    return frame.named, frame.start
+def _by_frame(messages: Sequence[Message]) -> dict[tuple[int | str, int], list[int]]:
+    """Numbers of the messages with a value, by schema id, or what names their schema, and where their bodies begin."""
+    groups: dict[tuple[int | str, int], list[int]] = {}
+    for number, message in enumerate(messages):
+        if message.value is not None:
+            try:
+                frame = read_frame(message.value, message.headers)
+            except DecodeError as error:
+                locate(error, message)
+                raise
+            groups.setdefault((frame.named, frame.start), []).append(number)
+    return groups

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, Literal, Self, TypeVar, cast
 
 import attrs
@@ -26,6 +27,7 @@ from onepipe.transport import Headers, Message, Start, TopicPartition
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from onepipe.arrow_decoder import ArrowDecoder
     from onepipe.registry.port import Registry
     from onepipe.topics import Readable
     from onepipe.transport import Transport
@@ -171,7 +173,7 @@ class Consumer(Generic[T]):
 
         Raises:
             ConfigurationError: the consumer reads several topics.
-            DecodeError: a message cannot be decoded; the consumer stays before its batch.
+            DecodeError: a message cannot be decoded; what came before it was yielded, and the consumer stays before it.
         """
         from onepipe.arrow_decoder import ArrowDecoder
 
@@ -180,15 +182,8 @@ class Consumer(Generic[T]):
             raise ConfigurationError("Arrow batches are of one topic", remedy="make a consumer for each")
         (entry,) = self._topics.values()
         decoder = ArrowDecoder(entry.schemas or self._registry, entry.topic)
-
-        def decode(messages: Sequence[Message]) -> pa.RecordBatch:
-            try:
-                return decoder.decode(messages)
-            except BaseException:
-                self._intake.give_back(len(messages))
-                raise
-
-        return self._read(size, timeout, decode)
+        batches = self._read(size, timeout, partial(self._columns, decoder))
+        return (batch for batch in batches if batch.num_rows)
 
     def poll(self, max_records: int = 500, timeout: float = 0.0) -> list[Received[T]]:
         """Return up to `max_records` records that come within `timeout` seconds.
@@ -306,6 +301,22 @@ class Consumer(Generic[T]):
                 raise
         return received
 
+    def _columns(self, decoder: ArrowDecoder, messages: Sequence[Message]) -> pa.RecordBatch:
+        """The columns of messages at hand; where one cannot be decoded, of those before it, and the rest is given back.
+
+        Raises:
+            DecodeError: the first message cannot be decoded.
+        """
+        while True:
+            try:
+                return decoder.decode(messages)
+            except BaseException as error:
+                sound = _before(error, messages) if isinstance(error, OnepipeError) else 0
+                self._intake.give_back(len(messages) - sound)
+                if not sound:
+                    raise
+                messages = messages[:sound]
+
     def _decode(self, message: Message) -> Received[T]:
         value, deleted, schema_id, error = None, False, None, None
         try:
@@ -334,6 +345,12 @@ def _decoder(registry: Registry, entry: Readable, *, resolve: bool) -> MessageDe
     if not resolve:
         return MessageDecoder(schemas, None, reader=None, classes={})
     return MessageDecoder(schemas, entry.topic, reader=entry.topic.schema, classes=entry.classes)
+
+
+def _before(error: OnepipeError, messages: Sequence[Message]) -> int:
+    """How many messages stand before the one that an error is about; none where it is about no single one."""
+    place = error.topic, error.partition, error.offset
+    return next((n for n, each in enumerate(messages) if (each.topic, each.partition, each.offset) == place), 0)
 
 
 def _require_batch(name: str, size: object, timeout: object) -> None:

@@ -58,6 +58,11 @@ def require_unaltered(headers: Headers, seed: int, body: bytes) -> None:
         raise DecodeError("altered since it was published: it differs from its writer's digest", remedy=remedy)
 
 
+def locate(error: OnepipeError, message: Message) -> None:
+    """Let an error say which message it is about."""
+    error.topic, error.partition, error.offset = message.topic, message.partition, message.offset
+
+
 class MessageDecoder:
     """Decodes the messages of one topic. Used by one thread at a time."""
 
@@ -93,7 +98,7 @@ class MessageDecoder:
                 return Decoded(*self._attached.decode(message))
             return self._delete(message) if message.value is None else self._record(message, message.value)
         except OnepipeError as error:
-            error.topic, error.partition, error.offset = message.topic, message.partition, message.offset
+            locate(error, message)
             raise
 
     def _record(self, message: Message, value: bytes) -> Decoded:

@@ -8,7 +8,7 @@ import pytest
 import onepipe as op
 from onepipe.arrow_decoder import ArrowDecoder
 from onepipe.decoder import MessageDecoder
-from onepipe.errors import ConfigurationError, DecodeError
+from onepipe.errors import ConfigurationError, DecodeError, OnepipeError
 from onepipe.partitioner import partition_for
 
 T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -186,6 +186,41 @@ def test_an_undecodable_message_stops_the_consumer_before_it_until_it_is_skipped
         seen += [(r.partition, r.offset) for r in consumer]
     assert (partition, 3) not in seen
     assert (partition, 4) in seen
+
+
+@pytest.mark.parametrize(
+    "change", [lambda value: value[:-1], lambda _: b"no frame", lambda value: b"\0\0\0\1\0" + value[5:]]
+)
+def test_arrow_batches_stop_before_an_undecodable_message_until_it_is_skipped(pipe, change):
+    partition = partition_for(b"s0", 4)
+    pipe.transport.faults.alter("Readings", partition, 3, change)
+    with pipe.consumer(Reading, until="end") as consumer:
+        everything = {r.record.value: (r.partition, r.offset) for r in readable(pipe)}
+        values = []
+        for _ in range(2):
+            with pytest.raises(OnepipeError) as raised:
+                for batch in consumer.arrow_batches():
+                    values += batch["value"].to_pylist()
+        assert (raised.value.topic, raised.value.partition, raised.value.offset) == ("Readings", partition, 3)
+        consumer.skip()
+        for batch in consumer.arrow_batches():
+            values += batch["value"].to_pylist()
+    assert sorted(values) == sorted(everything)
+    assert len(values) == 99
+
+
+def readable(pipe: op.Pipeline) -> list[op.Received[Reading]]:
+    with pipe.consumer(Reading, until="end", on_undecodable="yield") as consumer:
+        return [received for received in consumer if not received.error]
+
+
+def test_arrow_batches_are_never_without_records(pipe):
+    with pipe.producer() as producer:
+        producer.delete(Reading, sensor="s0", at=T0)
+    with pipe.consumer(Reading, until="end") as consumer:
+        rows = [batch.num_rows for batch in consumer.arrow_batches(1)]
+        assert consumer.poll() == []
+    assert rows == [1] * 100
 
 
 def test_an_undecodable_message_is_handed_out_with_its_error_where_that_is_asked_for(pipe):
