@@ -131,7 +131,7 @@ class Intake:
 
     def forget(self, places: frozenset[TopicPartition]) -> None:
         """Drop what is known of the messages of partitions that move or leave."""
-        self._ahead = deque(message for message in self._ahead if _place(message) not in places)
+        self._drop_ahead(places)
         self._handed_out = [message for message in self._handed_out if _place(message) not in places]
         self._handled = {place: offset for place, offset in self._handled.items() if place not in places}
 
@@ -154,7 +154,7 @@ class Intake:
         first = self._first_ahead(place)
         if first is not None:
             self._reader.seek(place, first)
-        self.forget(frozenset([place]))
+        self._drop_ahead(frozenset([place]))
 
     def resume(self, place: TopicPartition) -> None:
         """Hand out messages of a paused partition again."""
@@ -181,6 +181,9 @@ class Intake:
             self.commit_handled()
         finally:
             self._reader.close()
+
+    def _drop_ahead(self, places: frozenset[TopicPartition]) -> None:
+        self._ahead = deque(message for message in self._ahead if _place(message) not in places)
 
     def _note_handled(self) -> None:
         for message in self._handed_out:

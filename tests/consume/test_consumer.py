@@ -163,6 +163,21 @@ def test_pausing_in_the_middle_of_a_batch_loses_and_repeats_nothing(pipe):
     assert len(seen) == len(set(seen)) == 100
 
 
+def test_what_was_handled_before_a_pause_is_committed_while_it_lasts(pipe):
+    partition = partition_for(b"s0", 4)
+    with pipe.consumer(Reading, group="g", until="end") as consumer:
+        handled = 0
+        for received in consumer:
+            handled += received.partition == partition
+            if handled == 3:
+                consumer.pause(partition)
+                break
+        consumer.commit()
+        list(consumer)
+    with pipe.consumer(Reading, group="g", until="end") as consumer:
+        assert [r.offset for r in consumer][:1] == [3]
+
+
 def test_lag_says_how_far_the_end_is(pipe):
     with pipe.consumer(Reading, until="end") as consumer:
         assert sum(consumer.lag().values()) == 100
