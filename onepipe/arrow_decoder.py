@@ -70,8 +70,8 @@ class ArrowDecoder:
             decode = self._decoders.get(name)
             if decode is None:
                 decode = self._decoders[name] = columns_decoder(writer, self._reader)
-        except OnepipeError as error:
-            locate(error, messages[numbers[0]])
+        except OnepipeError as unreadable:
+            locate(unreadable, messages[numbers[0]])
             raise
         self._require_unaltered([messages[number] for number in numbers], writer.fingerprint, skip)
         decoded = decode([messages[number].value or b"" for number in numbers], skip)
