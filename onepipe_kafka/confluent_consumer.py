@@ -272,8 +272,11 @@ class ConfluentConsumer:
             )
         if self._changed:
             messages = [m for m in messages if TopicPartition(m.topic, m.partition) in self._positions]
+        positions = self._positions
         for message in messages:
-            self._positions[_new(TopicPartition, message[:2])] = message[2] + 1
+            partition, after = _new(TopicPartition, message[:2]), message[2] + 1
+            if after > positions[partition]:  # not so where the event of an end came along
+                positions[partition] = after
         return messages
 
     def _note(self, error: KafkaError, event: ck.Message) -> None:

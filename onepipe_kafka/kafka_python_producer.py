@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import Any, Final
 
-from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, UnknownError
 
 from onepipe.errors import BufferFull
 from onepipe.transport import Outgoing
@@ -18,6 +19,8 @@ _TOO_LARGE: Final = 10
 _MESSAGE_BYTES: Final = 200
 """About what a message takes in memory beside key and value."""
 _CLOSE_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 0.01
+_SLICE_SECONDS: Final = 1.0
 
 
 class KafkaPythonProducer:
@@ -72,17 +75,18 @@ class KafkaPythonProducer:
 
     def flush(self, timeout: float | None) -> bool:
         """Wait for every outcome; False where `timeout` seconds passed before."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            if self._waiting:
-                self._producer.flush(timeout)
-        except KafkaTimeoutError:
-            return False
-        except KafkaError as error:
-            raise self._setup.failure(error) from error
-        with self._changed:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            return self._changed.wait_for(lambda: not self._waiting, left)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while self._waiting:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            try:
+                self._producer.flush(min(left, _SLICE_SECONDS))
+            except KafkaTimeoutError:
+                continue
+            except UnknownError:  # of a batch that was split while it was waited for
+                self.poll(_RETRY_SECONDS)
+        return True
 
     def close(self) -> None:
         """Give up what has no outcome yet, telling so."""

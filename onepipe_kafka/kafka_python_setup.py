@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import BrokerResponseError, CommitFailedError, KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    BrokerResponseError,
+    CommitFailedError,
+    KafkaError,
+    RetriableError,
+    SaslAuthenticationFailedError,
+)
 from kafka.net.compat import KafkaNetClient
 
 from onepipe.errors import ConfigurationError, MissingDependency, nearest
@@ -15,6 +23,8 @@ from onepipe_kafka.config import KafkaConfig, Role
 from onepipe_kafka.errors import LOCAL, SASL_FAILED, TIMED_OUT, Failure
 
 _UNKNOWN_MEMBER: Final = 25
+_BOOTSTRAP_SECONDS: Final = 5.0
+"""How long to try at a time: a refused login is known after each."""
 _PARTS: Final[Mapping[Role, Any]] = {"admin": KafkaAdminClient, "producer": KafkaProducer, "consumer": KafkaConsumer}
 _KNOWN: Final = {role: part.DEFAULT_CONFIG for role, part in _PARTS.items()}
 _ALIASES: Final = {
@@ -36,14 +46,12 @@ _WORDS: Final = {"true": True, "false": False}
 T = TypeVar("T")
 
 
-class _WithoutValues(logging.Filter):
-    """Keeps kafka-python's line about each record it sends, which shows key and value, out of logs."""
+_TELLING: Final = ("kafka.admin", "kafka.net", "kafka.producer", "kafka.protocol")
+"""Loggers that show at DEBUG what crosses the wire, records and passwords too."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "key=%r" not in str(record.msg)
-
-
-logging.getLogger("kafka.producer.kafka").addFilter(_WithoutValues())
+for _name in _TELLING:
+    if logging.getLogger(_name).level == logging.NOTSET:  # one who wants to see all that sets a level
+        logging.getLogger(_name).setLevel(logging.INFO)
 
 
 class Setup:
@@ -81,18 +89,24 @@ class Setup:
         given = {_own_name(name): value for name, value in self.config.role(role).items()}
         known = _KNOWN[role]
         taken = {name: _typed(name, value, known[name]) for name, value in given.items() if name in known}
-        settings = {
-            "client_id": "onepipe",
-            "kafka_client": _client,
-            "bootstrap_timeout_ms": round(self.config.timeout * 1000),
-            **own,
-            **taken,
-            "bootstrap_servers": list(self.config.servers),
-        }
+        settings = {"client_id": "onepipe", **own, **taken, "bootstrap_servers": list(self.config.servers)}
+        deadline = time.monotonic() + self.config.timeout
+        while True:
+            left = max(0.0, min(_BOOTSTRAP_SECONDS, deadline - time.monotonic()))
+            try:
+                return self._try(role, {"bootstrap_timeout_ms": round(left * 1000), **settings})
+            except Failure as failure:
+                if failure.code != TIMED_OUT or time.monotonic() >= deadline:
+                    raise
+
+    def _try(self, role: Role, settings: Mapping[str, Any]) -> Any:
+        """Make a part of the client; where no broker answers because it refused the login, the failure says so."""
+        attempts = _Attempts()
         try:
-            return _PARTS[role](**settings)
+            return _PARTS[role](kafka_client=attempts.client, **settings)
         except KafkaError as error:
-            raise self.failure(error) from None
+            attempts.close()
+            raise self.failure(attempts.refused() or error) from None
         except RuntimeError as error:
             remedy = "install the package that compresses so: lz4, python-snappy or zstandard"
             raise MissingDependency(self.config.scrub(str(error)), remedy=remedy) from None
@@ -119,14 +133,41 @@ class Setup:
             return Failure(_UNKNOWN_MEMBER, words)
         if "Authentication" in type(error).__name__:
             return Failure(SASL_FAILED, words)
-        return Failure(TIMED_OUT if isinstance(error, KafkaTimeoutError) else LOCAL, words)
+        return Failure(TIMED_OUT if isinstance(error, RetriableError) else LOCAL, words)
 
 
-def _client(**configs: Any) -> Any:
-    """A network client that creates no topic by asking for it; kafka-python 3.0 does not pass that setting on."""
-    client = KafkaNetClient(**configs)
-    client.cluster.config["allow_auto_create_topics"] = False
-    return client
+class _Attempts:
+    """What kafka-python tries while a part of it is opened; that a login was refused, it keeps to itself."""
+
+    def __init__(self) -> None:
+        self._clients: list[Any] = []
+        self._connections: deque[Any] = deque(maxlen=16)
+
+    def client(self, **configs: Any) -> Any:
+        """A network client that creates no topic by asking for it, a setting that kafka-python 3.0 does not pass on."""
+        client = KafkaNetClient(**configs)
+        client.cluster.config["allow_auto_create_topics"] = False
+        manager = client._manager  # noqa: SLF001 - where its connections come from
+        connect = manager.get_connection
+
+        def get_connection(*arguments: Any, **options: Any) -> Any:
+            connection = connect(*arguments, **options)
+            self._connections.append(connection)
+            return connection
+
+        manager.get_connection = get_connection
+        self._clients.append(client)
+        return client
+
+    def refused(self) -> BaseException | None:
+        """Why the broker refused the login, if it did."""
+        failures = [connection.init_future.exception for connection in self._connections]
+        return next((error for error in failures if isinstance(error, SaslAuthenticationFailedError)), None)
+
+    def close(self) -> None:
+        """Close what a part that was not opened leaves open."""
+        for client in self._clients:
+            client.close()
 
 
 def _own_name(name: str) -> str:
