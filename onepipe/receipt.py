@@ -74,7 +74,7 @@ class Receipt:
 
     @property
     def offset(self) -> int | None:
-        """Offset in the partition once acknowledged; None before that, and where it was not."""
+        """Offset in the partition once acknowledged; None before that, where it was not, and of logs that tell none."""
         return self._outcome.offset if self._outcome else None
 
     @property
@@ -89,7 +89,7 @@ class Receipt:
             timeout: seconds to wait at most; None waits as long as the transport takes.
 
         Returns:
-            This receipt, with its offset.
+            This receipt, with its offset where the log tells one.
 
         Raises:
             DeliveryError: it was not acknowledged, or not within `timeout` (then it is indeterminate, and may come
@@ -156,5 +156,6 @@ class Receipt:
             self._call_back()
 
     def __repr__(self) -> str:
-        state = "pending" if self._outcome is None else f"offset {self.offset}" if not self.error else "not delivered"
+        acknowledged = "acknowledged" if self.offset is None else f"offset {self.offset}"
+        state = "pending" if self._outcome is None else acknowledged if not self.error else "not delivered"
         return f"<Receipt {self.topic}[{self.partition}] {state}>"

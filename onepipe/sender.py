@@ -13,10 +13,10 @@ from onepipe.arguments import milliseconds
 from onepipe.audit.digest import deletion_body
 from onepipe.audit.epoch import WriterEpoch
 from onepipe.audit.header import AUDIT_HEADER, packer
-from onepipe.errors import BufferFull, ClosedError, DeliveryError
+from onepipe.errors import BufferFull, ClosedError, ConfigurationError, DeliveryError
 from onepipe.receipt import Receipt
 from onepipe.stream import RUN, Stream
-from onepipe.transport import OnOutcome, Outcome, Outgoing
+from onepipe.transport import Capability, OnOutcome, Outcome, Outgoing
 from onepipe.undelivered import Undelivered
 from onepipe.witness import Witness
 
@@ -95,9 +95,15 @@ class Sender:
             raise ClosedError("the producer is closed", remedy="make another: pipe.producer()")
 
     def streams(self, description: TopicDescription, *, named: bool) -> list[Stream]:
-        """The streams of a topic, one a partition; the same ones at each call. Called by one thread at a time."""
+        """The streams of a topic, one a partition; the same ones at each call. Called by one thread at a time.
+
+        Raises:
+            ConfigurationError: the topic is audited by name, and the log does not tell where it stored a record.
+        """
         streams = self._streams.get(description.name)
         if streams is None:
+            if named and self._witness is not None:
+                _require_offsets(description.name, self._transport)
             partitions = range(description.partitions)
             streams = [Stream(description, partition, named=named) for partition in partitions]
             self._streams[description.name] = streams
@@ -256,3 +262,9 @@ class Sender:
 
     def _all_streams(self) -> list[Stream]:
         return [stream for streams in list(self._streams.values()) for stream in streams]
+
+
+def _require_offsets(topic: str, transport: Transport) -> None:
+    if Capability.ACKNOWLEDGED_OFFSETS not in transport.capabilities:
+        message = "the log does not tell where it stored a record, so records cannot be audited by name"
+        raise ConfigurationError(message, topic=topic, remedy='declare audit="counted"')

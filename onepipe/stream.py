@@ -85,7 +85,7 @@ class Stream:
                 self.tally.add_failed(len(some), indeterminate=kind == _INDETERMINATE)
 
     def _add_acknowledged(
-        self, receipts: Sequence[Receipt], offsets: Sequence[int], times: Sequence[int | None]
+        self, receipts: Sequence[Receipt], offsets: Sequence[int | None], times: Sequence[int | None]
     ) -> None:
         stamped = cast("Sequence[int]", times) if all(times) else [receipt.timestamp for receipt in receipts]
         digests = b"".join([receipt._digest for receipt in receipts])  # noqa: SLF001 - a receipt is a part of its sender

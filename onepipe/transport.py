@@ -37,6 +37,8 @@ class Capability(enum.StrEnum):
     """Topics can be created, with a number of partitions, and deleted."""
     DURABLE = "durable"
     """An acknowledged message survives the end of the process."""
+    ACKNOWLEDGED_OFFSETS = "acknowledged_offsets"
+    """Outcomes tell the offset at which an acknowledged message was stored; else only readers know it."""
 
 
 class Outgoing(NamedTuple):
@@ -118,7 +120,8 @@ class Outcome(NamedTuple):
     """What became of one appended message.
 
     Attributes:
-        offset: offset it was stored at, where acknowledged.
+        offset: offset it was stored at, where acknowledged; None where the transport does not claim
+            ACKNOWLEDGED_OFFSETS.
         timestamp: milliseconds since 1970 the log gave it, where acknowledged.
         error: why it was not acknowledged; its `indeterminate` tells whether it may be in the log nevertheless.
     """

@@ -256,7 +256,7 @@ _MISSING: Final = f"""
     SELECT log, part, coalesce(m.pos, CASE WHEN high = low + 2 THEN low + 1 END) AS pos, epoch, seq, m.key AS key,
            NULL::BIGINT AS row, m.hi AS hi, m.lo AS lo, NULL::BIGINT AS hour,
            NULL::BIGINT AS first_pos, false AS checked, m.pos IS NOT NULL AS named,
-           coalesce(m.pos, high, last_offset, 0) >= coalesce(next, 0) AND high IS NULL AS in_flight,
+           coalesce(m.pos, high, last_offset, next, 0) >= coalesce(next, 0) AND high IS NULL AS in_flight,
            CASE WHEN m.pos IS NOT NULL OR high = low + 2 THEN ''
                 WHEN low IS NULL AND high IS NULL THEN 'no other record of its writer is there'
                 WHEN low IS NULL THEN 'before offset ' || high

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, count
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from onepipe.audit.digest import lanes, signed, sum_of
 from onepipe.audit.evidence import Kind
@@ -68,21 +68,24 @@ class Tally:
         )
         return self._acknowledged, failed, indeterminate
 
-    def add(self, offsets: Sequence[int], times: Sequence[int], digests: bytes, keys: Sequence[bytes] = ()) -> None:
+    def add(
+        self, offsets: Sequence[int | None], times: Sequence[int], digests: bytes, keys: Sequence[bytes] = ()
+    ) -> None:
         """Add the records that come next, which were acknowledged; at least one.
 
         Args:
-            offsets: where the log stored each.
+            offsets: where the log stored each; None of all where it does not tell.
             times: of each message, milliseconds since 1970.
             digests: of each record 16 bytes, one after another.
             keys: their identity keys, where the topic is audited by name.
         """
         rows = len(offsets)
         if self.named:
-            self._manifest.append(_Entries(self.sequence_end, offsets, keys, digests))
+            self._manifest.append(_Entries(self.sequence_end, cast("Sequence[int]", offsets), keys, digests))
             self.manifest_length += rows
-        last = max(offsets)
-        self._last_offset = last if self._last_offset is None else max(last, self._last_offset)
+        last = _greatest(offsets)
+        if last is not None:
+            self._last_offset = last if self._last_offset is None else max(last, self._last_offset)
         self._acknowledged += rows
         self.sequence_end += rows
         hi, lo = sum_of(digests)
@@ -141,6 +144,11 @@ class Tally:
         self._published += 1
         self._published_end = self.sequence_end
         return fields
+
+
+def _greatest(offsets: Sequence[int | None]) -> int | None:
+    """The greatest offset; a log tells all of them or none."""
+    return None if offsets[0] is None else max(cast("Sequence[int]", offsets))
 
 
 def _named(entries: _Entries) -> list[dict[str, Any]]:

@@ -16,12 +16,13 @@ class AppendScenarios(TransportSuite):
     """What holds for messages on their way into the log."""
 
     def test_t01_a_message_is_read_back_as_it_was_appended(self, transport: Transport, topic: TopicDescription) -> None:
-        """T01: topic, partition, key, value and timestamp are kept; its outcome says its offset."""
+        """T01: topic, partition, key, value and timestamp are kept; its outcome says the timestamp."""
         sent = outgoing(topic.name, 7, partition=1, key=b"\x00k\xff", value=bytes(range(256)))
         (outcome,) = self.append(transport.writer(), [sent])
         assert outcome.error is None
+        (offset,) = self.offsets(transport, TopicPartition(topic.name, 1), [outcome])
         (message,) = self.read_to_end(transport.reader([TopicPartition(topic.name, 1)]))
-        assert message == Message(topic.name, 1, outcome.offset or 0, T0 + 7000, b"\x00k\xff", bytes(range(256)), ())
+        assert message == Message(topic.name, 1, offset, T0 + 7000, b"\x00k\xff", bytes(range(256)), ())
         assert outcome.timestamp == message.timestamp
 
     def test_t02_a_partition_keeps_the_order_of_appends(self, transport: Transport, topic: TopicDescription) -> None:
@@ -32,12 +33,13 @@ class AppendScenarios(TransportSuite):
             read = self.read_to_end(transport.reader([TopicPartition(topic.name, partition)]), 17)
             assert numbers(read) == list(range(partition, 300, PARTITIONS))
 
-    def test_t03_offsets_increase_and_outcomes_tell_them(self, transport: Transport, topic: TopicDescription) -> None:
-        """T03: offsets increase strictly within a partition, and are those the outcomes said."""
+    def test_t03_offsets_increase_and_are_everyones(self, transport: Transport, topic: TopicDescription) -> None:
+        """T03: offsets increase strictly within a partition, and are the same for every reader."""
         offsets = self.fill(transport, topic.name, 50)
         assert offsets == sorted(set(offsets))
-        read = self.read_to_end(transport.reader([TopicPartition(topic.name, 0)]))
-        assert [message.offset for message in read] == offsets
+        for _ in range(2):
+            read = self.read_to_end(transport.reader([TopicPartition(topic.name, 0)]))
+            assert [message.offset for message in read] == offsets
 
     def test_t04_every_message_has_exactly_one_outcome(self, transport: Transport, topic: TopicDescription) -> None:
         """T04: exactly one outcome a message, however often the writer is flushed, polled and closed."""
@@ -146,6 +148,15 @@ class AppendScenarios(TransportSuite):
         assert len(read) == 800
         assert all(part == sorted(part) for part in by_thread.values())
 
+    def test_t14_outcomes_tell_the_offset(self, transport: Transport, topic: TopicDescription) -> None:
+        """T14 (ACKNOWLEDGED_OFFSETS): an outcome tells the offset that readers find; else it tells none."""
+        (outcome,) = self.append(transport.writer(), [outgoing(topic.name, 0)])
+        if Capability.ACKNOWLEDGED_OFFSETS not in transport.capabilities:
+            assert outcome.offset is None
+        self.require(transport, Capability.ACKNOWLEDGED_OFFSETS)
+        (message,) = self.read_to_end(transport.reader([TopicPartition(topic.name, 0)]))
+        assert outcome.offset == message.offset
+
 
 class ReadScenarios(TransportSuite):
     """What holds for readers of given partitions."""
@@ -244,8 +255,8 @@ class ReadScenarios(TransportSuite):
         self.require(transport, Capability.SEEK_TIME)
         order = [0, 1, 5, 3, 4, 9]
         sent = [outgoing(topic.name, number) for number in order]
-        offsets = [outcome.offset for outcome in self.append(transport.writer(), sent)]
         partition = TopicPartition(topic.name, 0)
+        offsets = self.offsets(transport, partition, self.append(transport.writer(), sent))
         reader = transport.reader([partition])
         for moment, index in ((0, 0), (1, 1), (2, 2), (4, 2), (5, 2), (6, 5), (9, 5)):
             assert reader.seek_time(partition, T0 + 1000 * moment) == offsets[index]
