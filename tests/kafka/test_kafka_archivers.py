@@ -17,6 +17,7 @@ from confluent_kafka import Consumer as ConfluentConsumer
 from confluent_kafka import TopicPartition as Place
 from raw_messages import declare, raw_rows, values
 from services.kafka import KafkaProcess, kafka_process
+from services.s3 import Versitygw, versitygw_process
 from services.service import start_own
 
 import onepipe as op
@@ -47,10 +48,11 @@ class World:
     folder: Path
     topic: Topic
     published: int = 0
+    lake: str | None = None
     running: list[subprocess.Popen[str]] = attrs.field(factory=list)
 
     def connect(self) -> op.Pipeline:
-        return kafka_archiver.connect(self.scheme, self.broker.address, self.folder)
+        return kafka_archiver.connect(self.scheme, self.broker.address, self.folder, self.lake)
 
     def publish(self, count: int) -> None:
         with self.connect() as pipe, pipe.producer() as producer:
@@ -61,7 +63,8 @@ class World:
     def start(self, count: int = 1) -> None:
         """Run more archivers, and wait until they are connected."""
         for _ in range(count):
-            self.running.append(kafka_archiver.start(self.scheme, self.broker.address, self.folder, self.topic.name))
+            where = (self.scheme, self.broker.address, self.folder, self.topic.name, self.lake)
+            self.running.append(kafka_archiver.start(*where))
         for process in self.running[-count:]:
             assert process.stdout.readline() == "ready\n", process.communicate()[1]
 
@@ -171,6 +174,32 @@ def test_archivers_go_on_when_the_broker_was_killed_and_started_again(world: Wor
         world.publish(400)
         world.broker.kill()
         world.broker.start()
+    world.await_progress(lambda done: done == world.published)
+    world.end()
+    world.check()
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Versitygw]:
+    """A store of the test's own, which it kills."""
+    with contextlib.ExitStack() as stack:
+        own = start_own("S3 store", lambda: stack.enter_context(versitygw_process()))
+        for name, value in own.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        yield own
+
+
+@pytest.mark.s3
+def test_archivers_go_on_when_the_store_of_the_lake_was_killed_and_started_again(
+    world: World, store: Versitygw
+) -> None:
+    world.lake = f"s3://{store.new_bucket()}/lake"
+    world.start(2)
+    for _ in range(3):
+        world.publish(400)
+        store.kill()
+        store.start()
     world.await_progress(lambda done: done == world.published)
     world.end()
     world.check()
