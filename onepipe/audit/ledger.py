@@ -1,4 +1,4 @@
-"""The ledger of a topic: which raw files were proved, and which hours were found balanced, with their figures.
+"""The ledger of a topic: which raw files were proved, which hours were found balanced, and which faults were accepted.
 
 An appended record outlives what it speaks of: a sealed hour stays provable when the log has expired. Entries are small
 files of JSON, named by their content, written once; nothing is changed or deleted.
@@ -11,7 +11,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from onepipe.audit.verdict import Bucket, State, Verdict
+from onepipe.audit.fault_key import FaultKey, fault_key, key_of
+from onepipe.audit.verdict import Acceptance, Bucket, Finding, Kind, State, Verdict
 from onepipe.errors import CorruptFile
 from onepipe.lake.layout import content_hash, ledger
 
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 _FORMAT: Final = 1
 _PROOFS: Final = "proofs"
 _SEALS: Final = "seals"
+_ACCEPTED: Final = "accepted"
+_PLACE: Final = ("log", "partition", "offset", "writer", "sequence")
 
 
 class Ledger:
-    """Proofs and seals of one topic. Safe under several verifications at once."""
+    """Proofs, seals and accepted faults of one topic. Safe under several verifications at once."""
 
     def __init__(self, storage: Storage, topic: str) -> None:
         """Open the ledger of a topic."""
@@ -67,6 +70,25 @@ class Ledger:
             self._append(_SEALS, {"at": verdict.at.isoformat(), "level": verdict.level, "hours": hours})
             return fresh
         return []
+
+    def accepted(self) -> dict[FaultKey, Acceptance]:
+        """Faults of the log's hop that were accepted, by what they are known again; of several the first one."""
+        accepted: dict[FaultKey, Acceptance] = {}
+        for entry in sorted(self._entries(_ACCEPTED), key=lambda entry: str(entry["at"])):
+            acceptance = Acceptance(entry["reason"], entry["by"], dt.datetime.fromisoformat(entry["at"]))
+            for fault in entry["findings"]:
+                key = fault_key(Kind(fault["kind"]), *(fault[name] for name in _PLACE))
+                if key is not None:
+                    accepted.setdefault(key, acceptance)
+        return accepted
+
+    def accept(self, findings: Sequence[Finding], acceptance: Acceptance) -> None:
+        """Note that findings of the log's hop were accepted."""
+        told = [
+            {"kind": each.kind.value, **{name: getattr(each, name) for name in _PLACE}}
+            for each in sorted(findings, key=lambda finding: str(key_of(finding)))
+        ]
+        self._append(_ACCEPTED, {**acceptance.to_json(), "findings": told})
 
     def _entries(self, kind: str) -> list[dict[str, Any]]:
         """The readable entries of a kind; one whose content does not fit its name says nothing."""

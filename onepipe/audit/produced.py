@@ -7,12 +7,13 @@ in which these disagree, or in which a file is damaged, are opened and compared 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
 from onepipe.audit.blame import Blame
+from onepipe.audit.fault_key import FaultKey, fault_key
 from onepipe.audit.hours import Hours
 from onepipe.audit.inventory import Inventory, Place, RawFile
 from onepipe.audit.readable import readable
@@ -81,6 +82,7 @@ def check_produced(
     opening: Opening,
     *,
     suspects: Sequence[RawFile] = (),
+    accepted: Collection[FaultKey] = (),
     settled_before: dt.datetime,
 ) -> Produced:
     """Compare what writers vouch for with what the raw table holds.
@@ -91,6 +93,7 @@ def check_produced(
         archived: by place, the offset up to which the log was archived.
         opening: what it takes to compare row by row.
         suspects: intact files that are to be compared row by row all the same.
+        accepted: faults of the log's hop from which no state follows, as they are known and cannot be mended.
         settled_before: a writer that said nothing since then, and did not close its epoch, counts as dead.
     """
     seen = _seen(inventory)
@@ -98,7 +101,7 @@ def check_produced(
     figures = _open(opened, inventory, testimony, archived, opening, Blame(inventory, suspects))
     rows = sum(file.held for file in inventory.files) - sum(map(len, figures.doubtful.values()))
     written = Written(testimony, seen, _uncovered(inventory), settled_before)
-    hops = (written.producer_hop(), _log_hop(written, figures), _raw_hop(rows, figures, inventory))
+    hops = (written.producer_hop(), _log_hop(written, figures, accepted), _raw_hop(rows, figures, inventory))
     vouching = Hours(testimony, frozenset(opened), figures.hours, figures.excused)
     return Produced(hops, figures.faults, vouching.buckets(figures.faults, inventory), figures.doubtful)
 
@@ -150,20 +153,27 @@ def _open(
         return _Figures(faults, audit.in_flight(), audit.hours(), audit.excused_hours(), audit.doubtful())
 
 
+def row_key(fault: RowFault) -> FaultKey | None:
+    """By what a fault is known again, where it is one of the log's hop."""
+    writer = fault.epoch.hex() if fault.epoch else None
+    return fault_key(fault.kind, fault.log, fault.partition, fault.offset, writer, fault.sequence)
+
+
 def _uncovered(inventory: Inventory) -> int:
     """Rows that do not say who wrote them."""
     footers = [file.intact for file in inventory.files if file.intact is not None]
     return sum(footer.rows - sum(run.sum.rows for run in footer.writers) for footer in footers)
 
 
-def _log_hop(written: Written, figures: _Figures) -> HopVerdict:
+def _log_hop(written: Written, figures: _Figures, accepted: Collection[FaultKey]) -> HopVerdict:
     notes = written.uncovered_notes()
     expected = sum(v.acknowledged for v in written.testimony.streams.values())
     if not written.testimony.streams:
         state = written.silence()
         return HopVerdict(Hop.LOG, state, 0 if state is State.BALANCED else None, written.rows(), 0, notes)
     lost, repeated = figures.count(Hop.LOG, Kind.LOST), figures.count(Hop.LOG, Kind.REPEATED)
-    states = [FAULT_STATES[fault.kind] for hop, fault in figures.faults if hop is Hop.LOG]
+    faults = (fault for hop, fault in figures.faults if hop is Hop.LOG)
+    states = [FAULT_STATES[fault.kind] for fault in faults if row_key(fault) not in accepted]
     if figures.in_flight:
         states.append(State.OPEN)
     found = expected - figures.in_flight - lost + repeated

@@ -79,7 +79,7 @@ def _span(least: int) -> int:
 
 def text_report(verdict: Verdict) -> str:
     """The verdict for a terminal of 80 columns; only the path of a damaged file may be longer."""
-    lines = [f"{verdict.topic}: {verdict.state.value} ({verdict.level}, {verdict.at:%Y-%m-%d %H:%M} UTC)", ""]
+    lines = [f"{verdict.topic}: {verdict_text(verdict)} ({verdict.level}, {verdict.at:%Y-%m-%d %H:%M} UTC)", ""]
     lines.append(f"  {'hop':<10}{'expected':>14}{'found':>14}  state")
     for hop in verdict.hops:
         expected = "–" if hop.expected is None else f"{hop.expected:,}"
@@ -90,13 +90,23 @@ def text_report(verdict: Verdict) -> str:
     lines += _text_picture(verdict.buckets)
     if verdict.findings:
         lines += ["", f"  {differing_text(len(verdict.findings))}:"]
-        for finding in verdict.findings[:_LISTED]:
+        for finding in alarming_first(verdict.findings)[:_LISTED]:
             lines += _finding(finding)
         if len(verdict.findings) > _LISTED:
             lines.append(
                 f"  … and {len(verdict.findings) - _LISTED:,} more (all are in verdict.findings, and in --json)"
             )
     return "\n".join(lines)
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """The verdict's state, and how many findings were accepted."""
+    return f"{verdict.state.value}, {verdict.accepted:,} accepted" if verdict.accepted else verdict.state.value
+
+
+def alarming_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings in their order, those that were accepted behind all others, so that none hides one that was not."""
+    return sorted(findings, key=lambda finding: finding.accepted is not None)
 
 
 def differing_text(count: int) -> str:
@@ -132,7 +142,8 @@ def _damaged_files(files: Sequence[DamagedFile]) -> list[str]:
 
 def _finding(finding: Finding) -> list[str]:
     detail = f": {finding.detail}" if finding.detail else ""
-    return [*_wrapped(f"• {finding.place}{detail}", "  ", "    "), *_wrapped(finding.who, "    ")]
+    accepted = _wrapped(str(finding.accepted), "    ") if finding.accepted else []
+    return [*_wrapped(f"• {finding.place}{detail}", "  ", "    "), *_wrapped(finding.who, "    "), *accepted]
 
 
 def _wrapped(text: str, indent: str, further: str | None = None) -> list[str]:

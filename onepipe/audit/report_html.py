@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from onepipe.audit.report import Bar, bars, by_damage, differing_text, span_text, state_text, time_format
+from onepipe.audit.report import (
+    Bar,
+    alarming_first,
+    bars,
+    by_damage,
+    differing_text,
+    span_text,
+    state_text,
+    time_format,
+    verdict_text,
+)
 from onepipe.audit.verdict import Bucket, DamagedFile, Finding, HopVerdict, State, Verdict
 
 _COLOURS: Final = {
@@ -41,17 +51,18 @@ border-bottom:1px solid #ddd;background:#fff;color:inherit}
 
 def html_report(verdict: Verdict) -> str:
     """The verdict as a piece of HTML."""
+    accepted = f"{verdict.accepted:,} accepted; " if verdict.accepted else ""
     return (
         f"<div class='onepipe-verdict'><style>{_STYLE}</style>"
         f"<h3>{escape(verdict.topic)} {_badge(verdict.state)}</h3>"
-        f"<p>{escape(verdict.level)}, {verdict.at:%Y-%m-%d %H:%M} UTC</p>"
+        f"<p>{accepted}{escape(verdict.level)}, {verdict.at:%Y-%m-%d %H:%M} UTC</p>"
         f"{_hops(verdict)}{_picture(verdict.buckets)}{_findings(verdict.findings)}</div>"
     )
 
 
 def html_page(verdict: Verdict) -> str:
     """The verdict as a page of its own."""
-    title = escape(f"{verdict.topic}: {verdict.state.value}")
+    title = escape(f"{verdict.topic}: {verdict_text(verdict)}")
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width,initial-scale=1'>"
@@ -92,7 +103,7 @@ def _findings(findings: Sequence[Finding]) -> str:
         return ""
     names = ("hop", "record", "partition", "offset", "identity", "what differs")
     head = "".join(f"<th{_numeric(name)}>{name}</th>" for name in names)
-    rows = "".join(map(_finding, findings[:_LISTED]))
+    rows = "".join(map(_finding, alarming_first(findings)[:_LISTED]))
     more = len(findings) - _LISTED
     rest = f"<p>… and {more:,} more (all are in the JSON report)</p>" if more > 0 else ""
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
@@ -100,10 +111,11 @@ def _findings(findings: Sequence[Finding]) -> str:
 
 
 def _finding(finding: Finding) -> str:
+    detail = "; ".join(part for part in (finding.detail, str(finding.accepted or "")) if part)
     partition, offset = ("–" if n is None else str(n) for n in (finding.partition, finding.offset))
     return (
         f"<tr><td>{finding.hop.value}</td><td>{finding.kind.value}</td><td class='n'>{partition}</td>"
-        f"<td class='n'>{offset}</td><td>{escape(finding.who)}</td><td>{escape(finding.detail)}</td></tr>"
+        f"<td class='n'>{offset}</td><td>{escape(finding.who)}</td><td>{escape(detail)}</td></tr>"
     )
 
 

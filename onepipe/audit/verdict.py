@@ -70,6 +70,28 @@ FAULT_STATES: Mapping[Kind, State] = {
 
 
 @attrs.frozen
+class Acceptance:
+    """That a finding is known, and alarms no longer; see `onepipe.audit.accepted`.
+
+    Attributes:
+        reason: why it was accepted.
+        by: who accepted it.
+        at: when.
+    """
+
+    reason: str
+    by: str
+    at: dt.datetime
+
+    def __str__(self) -> str:
+        return f"accepted {self.at:%Y-%m-%d} by {self.by}: {self.reason}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The acceptance as JSON value."""
+        return {"reason": self.reason, "by": self.by, "at": self.at.isoformat()}
+
+
+@attrs.frozen
 class Finding:
     """One record that differs, by name.
 
@@ -84,6 +106,8 @@ class Finding:
         sequence: its number among that writer's records of the partition.
         file: path in the lake of the file it is or was in, where it is a matter of a file.
         detail: what exactly differs, without values.
+        log: identity of the log whose partition it is; None of a clean row.
+        accepted: who accepted it, when and why; None where nobody did.
     """
 
     kind: Kind
@@ -96,6 +120,8 @@ class Finding:
     sequence: int | None = None
     file: str | None = None
     detail: str = ""
+    log: str | None = None
+    accepted: Acceptance | None = None
 
     @property
     def place(self) -> str:
@@ -204,13 +230,18 @@ class Verdict:
         return worst([hop.state for hop in hops])
 
     @property
+    def accepted(self) -> int:
+        """How many findings were accepted; they stay among the findings, and no state follows from them."""
+        return sum(finding.accepted is not None for finding in self.findings)
+
+    @property
     def balanced(self) -> bool:
-        """Whether the log's hop is covered, and every covered hop is balanced."""
+        """Whether the log's hop is covered, and every covered hop is balanced but for what was accepted."""
         return self.state is State.BALANCED
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is known to be wrong: no record differs, and no file is damaged.
+        """Whether nothing is known to be wrong but what was accepted: no record differs, and no file is damaged.
 
         So it is for balanced topics, those that are not covered, and those of which something is open or unknown.
         """
@@ -250,7 +281,8 @@ class Verdict:
 
 def _finding_json(finding: Finding) -> dict[str, Any]:
     identity = finding.identity and {name: _text(value) for name, value in finding.identity.items()}
-    return {**attrs.asdict(finding, recurse=False), "identity": identity}
+    accepted = finding.accepted and finding.accepted.to_json()
+    return {**attrs.asdict(finding, recurse=False), "identity": identity, "accepted": accepted}
 
 
 def _text(value: Any) -> Any:

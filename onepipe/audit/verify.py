@@ -24,7 +24,7 @@ from onepipe.audit.evidence import AUDIT_TOPIC, EVIDENCE
 from onepipe.audit.inventory import Inventory, Place, RawFile, schema_documents, take_inventory
 from onepipe.audit.ledger import Ledger
 from onepipe.audit.merged import CleanFault, MergedCheck
-from onepipe.audit.produced import Opening, Produced, check_produced
+from onepipe.audit.produced import Opening, Produced, check_produced, row_key
 from onepipe.audit.proof import Contradiction, contradictions
 from onepipe.audit.readable import local_files, readable
 from onepipe.audit.rows import RowFault
@@ -88,6 +88,7 @@ class _Verification:
         self.now = now
         self.settled_after = settled_after
         self.ledger = Ledger(lake.storage, topic.name)
+        self.accepted = self.ledger.accepted()
         self.contradictions: dict[str, Mapping[int, Contradiction]] = {}
         self.declarations = _declarations(lake, topic)
         self.salvage = Salvage(topic, self.declarations)
@@ -110,6 +111,7 @@ class _Verification:
             archived,
             Opening(self._engine, lambda: self._manifest(evidence_files), self._damaged_rows),
             suspects=suspects,
+            accepted=self.accepted.keys(),
             settled_before=self.now - self.settled_after,
         )
         blame = Blame(inventory, suspects)
@@ -239,6 +241,8 @@ class _Verification:
             fault.sequence,
             covering.path if covering else None,
             fault.detail,
+            fault.log,
+            self.accepted.get(key) if hop is Hop.LOG and (key := row_key(fault)) else None,
         )
 
     def _identity(self, key: bytes | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -17,8 +17,9 @@ import attrs
 
 import onepipe.lake  # noqa: F401 - says which package is missing, before one of them is imported
 from onepipe.arguments import require_a, require_callable, require_choice, require_count, require_memory, require_name
+from onepipe.audit.accepted import accept as accept_findings
 from onepipe.audit.evidence import EVIDENCE
-from onepipe.audit.verdict import Verdict
+from onepipe.audit.verdict import Finding, Verdict
 from onepipe.audit.verify import Level
 from onepipe.audit.verify import verify as verify_lake
 from onepipe.consumer import Until
@@ -129,6 +130,13 @@ def verify(parts: Parts, what: What, *, level: Level) -> Verdict:
     findings = len(verdict.findings)
     parts.tell(Verified(topic.name, level=level, state=verdict.state.value, findings=findings, seconds=seconds))
     return verdict
+
+
+def accept(parts: Parts, what: Verdict | Iterable[Finding], *, reason: str, by: str | None) -> tuple[Finding, ...]:
+    """Accept findings, with a reason that the lake's ledger keeps."""
+    parts.require_open()
+    require_name("by", by)
+    return accept_findings(parts.lake, what, reason=reason, by=by, at=parts.now())
 
 
 def table(parts: Parts, what: What) -> Table:

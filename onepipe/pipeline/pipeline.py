@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from onepipe.arguments import require_a
@@ -21,7 +21,7 @@ from onepipe.url import Url
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from onepipe.audit.verdict import Verdict
+    from onepipe.audit.verdict import Finding, Verdict
     from onepipe.audit.verify import Level
     from onepipe.lake import Lake
     from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnNewLog
@@ -354,6 +354,26 @@ class Pipeline:
         from onepipe.pipeline.lake_steps import verify
 
         return verify(self._parts, what, level=level)
+
+    def accept(self, what: Verdict | Iterable[Finding], *, reason: str, by: str | None = None) -> tuple[Finding, ...]:
+        """Accept findings of the log's hop, which nothing can mend: they alarm no longer, and show the reason.
+
+        The lake's ledger keeps who accepted exactly which, when and why; later verdicts are as good as what is beyond.
+
+        Args:
+            what: a verdict, all of whose findings are accepted, or some findings.
+            reason: why; 1 to 1000 characters.
+            by: who; the application's name, else that of the process's user, where None.
+
+        Returns:
+            The findings that were accepted now, and not before.
+
+        Raises:
+            ConfigurationError: a finding of another hop, no reason, or nothing that is a finding; nothing is accepted.
+        """
+        from onepipe.pipeline.lake_steps import accept
+
+        return accept(self._parts, what, reason=reason, by=by or self._application)
 
     def table(self, what: type | Topic | str) -> Table:
         """The clean table of a topic, to be read as Arrow, pandas, Polars or DuckDB."""

@@ -11,7 +11,7 @@ from audited_world import World, lose
 
 from onepipe.cli import main
 
-COMMANDS = ("archive", "dedup", "maintain", "verify", "codegen", "demo")
+COMMANDS = ("archive", "dedup", "maintain", "verify", "accept", "codegen", "demo")
 HEAVY = ("pyarrow", "duckdb", "numpy", "deltalake", "pandas", "rich", "fastavro", "sqlalchemy")
 DOCUMENT = {"type": "record", "name": "Widget", "fields": [{"name": "sid", "type": "string"}]}
 
