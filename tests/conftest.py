@@ -11,7 +11,7 @@ import os
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["services.kafka", "services.s3"]
+pytest_plugins = ["services.kafka", "services.kinesis", "services.s3"]
 
 SERVICES = {"postgresql": "ONEPIPE_TEST_POSTGRESQL"}
 

@@ -193,7 +193,7 @@ def test_a_pipeline_shows_where_it_is_and_no_password(tmp_path):
     assert "MemoryTransport" in repr(secret)
 
 
-@pytest.mark.parametrize("scheme", ["pulsar", "pulsar+native", "kinesis", "memry"])
+@pytest.mark.parametrize("scheme", ["pulsar", "pulsar+native", "nats", "memry"])
 def test_a_scheme_that_no_plugin_knows_says_which_ones_are_known(scheme):
     with pytest.raises(PluginError) as refused:
         op.connect(f"{scheme}://user:hidden@broker")

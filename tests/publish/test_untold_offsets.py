@@ -63,14 +63,15 @@ def test_what_was_published_is_verified_all_the_same(tmp_path):
 
 
 def test_what_is_not_archived_yet_is_not_called_lost(tmp_path):
-    with op.connect("memory://", lake=tmp_path) as pipe, pipe.producer() as producer:
-        producer.publish_many(orders(50))
-        producer.flush()
-        pipe.archive(Order)
-        producer.publish_many(orders(70))
-        producer.flush()
+    with op.connect("memory://", lake=tmp_path) as pipe:
+        with pipe.producer() as producer:
+            producer.publish_many(orders(50))
+            producer.flush()
+            pipe.archive(Order)
+            producer.publish_many(orders(70))
         pipe.archive("_onepipe.audit")
         verdict = pipe.verify(Order)
+    assert "120" in str(verdict)
     assert not verdict.findings
 
 
