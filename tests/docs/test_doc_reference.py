@@ -61,12 +61,16 @@ def test_every_public_name_has_its_line() -> None:
     assert set(op.__all__) - documented == set()
 
 
+def methods(cls: type) -> str:
+    """The table of a class's methods."""
+    pattern = rf"^\| method of `{cls.__name__}`.*?(?=^$)"
+    (table,) = re.findall(pattern, page("reference/api.md"), re.MULTILINE | re.DOTALL)
+    return str(table)
+
+
 @pytest.mark.parametrize("cls", [op.Pipeline, op.Producer])
 def test_every_method_has_its_line(cls: type) -> None:
-    (table,) = re.findall(
-        rf"^\| method of `{cls.__name__}`.*?(?=^$)", page("reference/api.md"), re.MULTILINE | re.DOTALL
-    )
-    assert first_cells(table) - {"registry", "transport"} == public(cls) - {"registry", "transport"}
+    assert first_cells(methods(cls)) - {"registry", "transport"} == public(cls) - {"registry", "transport"}
 
 
 @pytest.mark.parametrize("cls", [op.Consumer, op.Receipt, op.Verdict, op.Finding, op.Received])
@@ -90,6 +94,15 @@ def test_every_argument_is_named(name: str) -> None:
     function: Any = getattr(op, name)
     expected = [arg for arg in inspect.signature(function).parameters if arg != "cls"]
     assert re.findall(r"(?<!=)\b[a-z_]+\b", row) == expected
+
+
+@pytest.mark.parametrize("cls", [op.Pipeline, op.Producer, op.Consumer])
+def test_every_argument_of_a_method_is_named(cls: type) -> None:
+    rows = re.findall(r"`([a-z_]+)\(([^`]*)\)`", methods(cls))
+    assert rows
+    for name, arguments in rows:
+        expected = [arg for arg in inspect.signature(getattr(cls, name)).parameters if arg != "self"]
+        assert re.findall(r"(?<![=\"])\b(?!None\b)[a-z_]+\b(?!\")", arguments) == expected, name
 
 
 def commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
