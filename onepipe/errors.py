@@ -122,6 +122,9 @@ class InvalidRecord(OnepipeError, ValueError):
         self.faults = tuple(faults)
         super().__init__("; ".join(map(str, self.faults)), topic=topic)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.faults,), self.__dict__
+
 
 class CodecError(OnepipeError):
     """Encoding or decoding failed."""
@@ -149,6 +152,9 @@ class Incompatible(RegistryError, ValueError):
     def __init__(self, problems: Sequence[str], *, topic: str | None = None, remedy: str | None = None) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(self.problems), topic=topic, remedy=remedy)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.problems,), self.__dict__
 
 
 class RegistryUnavailable(RegistryError, ConnectionError):
