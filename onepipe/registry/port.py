@@ -139,7 +139,7 @@ class Registry(Protocol):
 
         Args:
             topic: the declaration.
-            allow: words for the changes that are meant: "merge", "checks", "event_time", "partition_key".
+            allow: words for the changes that are meant: "merge", "checks", "event_time", "source", "partition_key".
 
         Raises:
             Incompatible: it cannot follow the registered versions; lists every problem and change with its mend.
