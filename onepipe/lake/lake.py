@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import attrs
 
-from onepipe.errors import MissingDependency
 from onepipe.lake import layout
 from onepipe.lake.catalog import Catalog
 from onepipe.lake.storage import Storage, open_storage
@@ -16,8 +14,6 @@ from onepipe.topic import Topic
 
 if TYPE_CHECKING:
     from onepipe.lake.table import LakeTable
-
-_PACKAGES: Final = ("deltalake", "duckdb", "numpy", "pyarrow")
 
 
 @attrs.frozen
@@ -62,10 +58,7 @@ def open_lake(url: str | os.PathLike[str]) -> Lake:
 
     Raises:
         ConfigurationError: the URL is of a kind no installed storage knows.
-        MissingDependency: a package that lakes need is not installed.
+        MissingDependency: the URL's scheme needs a package that is not installed.
     """
-    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingDependency(f"a lake needs {', '.join(missing)}", remedy="pip install 'onepipe[lake]'")
     storage = open_storage(url)
     return Lake(storage, Catalog(storage))
