@@ -272,11 +272,10 @@ class ConfluentConsumer:
             )
         if self._changed:
             messages = [m for m in messages if TopicPartition(m.topic, m.partition) in self._positions]
-        positions = self._positions
-        for message in messages:
-            partition, after = _new(TopicPartition, message[:2]), message[2] + 1
-            if after > positions[partition]:  # not so where the event of an end came along
-                positions[partition] = after
+        for (topic, number), offset in {message[:2]: message[2] for message in messages}.items():
+            partition = TopicPartition(topic, number)
+            if offset >= self._positions[partition]:  # not so where the event of an end came along
+                self._positions[partition] = offset + 1
         return messages
 
     def _note(self, error: KafkaError, event: ck.Message) -> None:
@@ -299,4 +298,7 @@ class ConfluentConsumer:
 
 def _headers(raw: Any) -> Headers:
     """Headers in order; a value of null, which only others write, is read as one without bytes."""
-    return tuple((name, b"" if value is None else value) for name, value in raw)
+    for _, value in raw:
+        if value is None:
+            return tuple((name, b"" if value is None else value) for name, value in raw)
+    return tuple(raw)

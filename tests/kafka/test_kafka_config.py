@@ -41,9 +41,7 @@ def test_tls_and_sasl_reach_librdkafka_as_they_stand(monkeypatch: pytest.MonkeyP
     def token() -> None: ...
 
     url = f"kafka+confluent://one:1,two{TLS}"
-    called = opened_with(
-        url, "producer", monkeypatch, **{"oauth.cb": token, "ssl.endpoint.identification.algorithm": "https"}
-    )
+    called = opened_with(url, "producer", monkeypatch, oauth_cb=token)
     assert called["bootstrap.servers"] == "one:1,two:9092"
     assert called["oauth_cb"] is token
     wanted = {

@@ -12,6 +12,8 @@ from services.kafka import Kafka
 
 from onepipe.plugins import open_transport
 from onepipe.testing.transport import TransportContract
+from onepipe.testing.transport_base import TransportSuite
+from onepipe.testing.transport_groups import GroupScenarios
 from onepipe.transport import GroupReader, TopicPartition, Transport
 
 pytestmark = pytest.mark.kafka
@@ -21,10 +23,16 @@ SETTINGS = {
     "consumer.fetch.wait.max.ms": "50",  # a seek waits for the fetch under way
     "consumer.heartbeat.interval.ms": "300",  # that tells of a rebalance
 }
+NEW_PROTOCOL = {  # in which heartbeats are the broker's to time (KIP-848)
+    "topic.creation.default.retention.ms": "-1",
+    "consumer.fetch.wait.max.ms": "50",
+    "consumer.group.protocol": "consumer",
+}
 
 
-class KafkaContract(TransportContract):
+class KafkaSuite(TransportSuite):
     scheme: str
+    settings = SETTINGS
     patience = 60.0
 
     @pytest.fixture
@@ -41,7 +49,7 @@ class KafkaContract(TransportContract):
         transport.close()
 
     def open(self) -> Transport:
-        return open_transport(f"{self.scheme}://{self.address}", SETTINGS)
+        return open_transport(f"{self.scheme}://{self.address}", self.settings)
 
     def reopen(self, transport: Transport) -> Transport:
         transport.close()
@@ -58,9 +66,15 @@ class KafkaContract(TransportContract):
         self.administration.remove_group_members(group, members)
 
 
-class TestConfluent(KafkaContract):
+class TestConfluent(KafkaSuite, TransportContract):
     scheme = "kafka+confluent"
 
 
-class TestKafkaPython(KafkaContract):
+class TestKafkaPython(KafkaSuite, TransportContract):
     scheme = "kafka"
+
+
+class TestConfluentWhereTheBrokerAssigns(KafkaSuite, GroupScenarios):
+    scheme = "kafka+confluent"
+    settings = NEW_PROTOCOL
+    test_t47_a_dead_member_cannot_commit = None  # members of such a group cannot be expelled by others

@@ -6,6 +6,8 @@ import contextlib
 import datetime as dt
 import gc
 import json
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -286,3 +288,50 @@ def test_a_refused_login_is_said_when_connecting_without_the_password(
         open_transport(f"{scheme}://guest:hush-hush@{guarded_kafka.address}?security.protocol=SASL_PLAINTEXT")
     assert "hush" not in f"{refused.value!r} {refused.value}"
     assert "hush" not in caplog.text
+
+
+FORKING = """
+import os, sys, warnings
+from onepipe.errors import ClosedError
+from onepipe.plugins import open_transport
+from onepipe.testing.transport_base import outgoing
+from onepipe.transport import TopicPartition
+
+url, topic = sys.argv[1:]
+warnings.simplefilter("ignore", DeprecationWarning)  # that a process with threads forks is what is tried
+transport = open_transport(url)
+partition = TopicPartition(topic, 0)
+writer, reader = transport.writer(), transport.reader([partition])
+writer.append(outgoing(topic, 0), lambda _: None)
+assert writer.flush(30.0)
+child = os.fork()
+if child == 0:
+    for use in (transport.topics, reader.poll, lambda: writer.append(outgoing(topic, 1), print), writer.flush):
+        try:
+            use()
+        except ClosedError as error:
+            assert "fork" in str(error)
+        else:
+            sys.exit("what the parent opened was used")
+    transport.close()
+    own = open_transport(url)
+    assert own.reader([partition]).bounds(partition).end == 1
+    own.close()
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+writer.append(outgoing(topic, 2), lambda _: None)
+assert writer.flush(30.0)
+while reader.position(partition) < 2:
+    reader.poll(10, 1.0)
+transport.close()
+"""
+
+
+@BOTH
+def test_a_forked_child_uses_nothing_of_its_parents_and_ends(kafka: Kafka, scheme: str) -> None:
+    url = f"{scheme}://{kafka.address}"
+    transport = open_transport(url)
+    topic = transport.create_topic(new_name(), partitions=1).name
+    transport.close()
+    done = subprocess.run([sys.executable, "-c", FORKING, url, topic], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
