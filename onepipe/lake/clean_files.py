@@ -14,26 +14,22 @@ import attrs
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from onepipe.audit.digest import signed
 from onepipe.lake import columns as c
 from onepipe.lake import layout
 from onepipe.lake.chunks import Day, date_of
+from onepipe.lake.clean_parquet import CleanParquet
 from onepipe.lake.footer import footer_metadata, parse_footer
 from onepipe.lake.in_turn import in_turn
 from onepipe.lake.plan import MergePlan
 from onepipe.lake.raw_files import MARK_KEY
 from onepipe.lake.raw_footer import Sum
-from onepipe.lake.raw_parquet import parquet_leaves
 from onepipe.lake.storage import Storage
 from onepipe.lake.table import NewFile
 
 _WRITERS: Final = 3
 """Files encoded at a time; pyarrow encodes each one in one thread."""
-_ROW_GROUP: Final = 1 << 17
-_SAMPLE: Final = 2048
-_RANDOM: Final = frozenset({c.IDENTITY, c.DIGEST_HI, c.DIGEST_LO, c.SUM_HI, c.SUM_LO})
 _BUCKET_SHIFT: Final = np.uint64(58)
 
 
@@ -105,32 +101,39 @@ def write_chunks(storage: Storage, plan: MergePlan, chunks: Iterable[tuple[Day, 
         plan: gives columns and declaration.
         chunks: day, number and rows, sorted by identity hash.
     """
-    return in_turn(lambda chunk: _write(storage, plan, *chunk), chunks, threads=_WRITERS, name="onepipe-clean")
+    files = _CleanFiles(storage, plan)
+    return in_turn(lambda chunk: files.write(*chunk), chunks, threads=_WRITERS, name="onepipe-clean")
 
 
-def _write(storage: Storage, plan: MergePlan, day: Day, chunk: int, rows: pa.Table) -> NewFile:
-    rows = rows.select(plan.schema.names).cast(plan.schema)
-    date = date_of(day)
-    footer = CleanFooter(
-        topic=plan.topic.name,
-        day=date.isoformat() if date else None,
-        chunk=chunk,
-        rows=rows.num_rows,
-        deleted=pc.sum(rows[c.DELETED]).as_py(),
-        sums=bucket_sums(rows),
-        declaration=plan.topic.document(),
-    )
-    with storage.temporary() as temporary:
-        pq.write_table(
-            rows.replace_schema_metadata({**footer.metadata(), MARK_KEY: secrets.token_hex(16).encode()}),
-            temporary,
-            row_group_size=_ROW_GROUP,
-            **_encoding(rows),
+class _CleanFiles:
+    """Publishes the chunks of one dedup. Thread-safe."""
+
+    def __init__(self, storage: Storage, plan: MergePlan) -> None:
+        self._storage = storage
+        self._plan = plan
+        self._root = layout.clean_table(plan.topic.name)
+        self._declaration = plan.topic.document()
+        self._parquet = CleanParquet(plan.schema)
+
+    def write(self, day: Day, chunk: int, rows: pa.Table) -> NewFile:
+        if rows.schema != self._plan.schema:
+            rows = rows.select(self._plan.schema.names).cast(self._plan.schema)
+        date = date_of(day)
+        footer = CleanFooter(
+            topic=self._plan.topic.name,
+            day=date.isoformat() if date else None,
+            chunk=chunk,
+            rows=rows.num_rows,
+            deleted=pc.sum(rows[c.DELETED]).as_py(),
+            sums=bucket_sums(rows),
+            declaration=self._declaration,
         )
-        path = layout.clean_file(date, chunk, layout.file_hash(temporary))
-        size = temporary.stat().st_size
-        storage.publish(temporary, f"{layout.clean_table(plan.topic.name)}/{path}")
-    return NewFile(path, rows.num_rows, size, dict(_statistics(plan, day, rows)))
+        with self._storage.temporary() as temporary:
+            self._parquet.write(rows, {**footer.metadata(), MARK_KEY: secrets.token_hex(16).encode()}, temporary)
+            path = layout.clean_file(date, chunk, layout.file_hash(temporary))
+            size = temporary.stat().st_size
+            self._storage.publish(temporary, f"{self._root}/{path}")
+        return NewFile(path, rows.num_rows, size, dict(_statistics(self._plan, day, rows)))
 
 
 def bucket_sums(rows: pa.Table) -> dict[int, Sum]:
@@ -149,33 +152,10 @@ def bucket_sums(rows: pa.Table) -> dict[int, Sum]:
 
 def _statistics(plan: MergePlan, day: Day, rows: pa.Table) -> Iterator[tuple[str, tuple[Any, Any]]]:
     """Least and greatest identity hash and event time, by which readers skip files."""
-    yield c.IDENTITY, tuple(pc.min_max(rows[c.IDENTITY]).as_py().values())
+    hashes = rows[c.IDENTITY]
+    yield c.IDENTITY, (hashes[0].as_py(), hashes[-1].as_py())  # they are sorted by it
     if plan.topic.event_time and day is not None and day >= 0:  # readers disagree about how to write earlier times
         yield plan.topic.event_time, tuple(pc.min_max(rows[plan.topic.event_time]).as_py().values())
-
-
-def _encoding(rows: pa.Table) -> dict[str, Any]:
-    """How columns are written: random numbers as they are, which nothing makes smaller, the others compressed."""
-    paths = [(field.name, path) for field in rows.schema for path, _ in parquet_leaves(field.name, field.type)]
-    return {
-        "compression": {path: "none" if name in _RANDOM else "zstd" for name, path in paths},
-        "compression_level": {path: 1 for name, path in paths if name not in _RANDOM},
-        "use_dictionary": list(_repetitive(rows)),
-        "write_statistics": [path for name, path in paths if name not in _RANDOM or name == c.IDENTITY],
-    }
-
-
-def _repetitive(rows: pa.Table) -> Iterator[str]:
-    """Parquet paths of the text and binary columns whose first rows hold few distinct values: worth a dictionary."""
-    for field, column in zip(rows.schema, rows.itercolumns(), strict=True):
-        values, path = column, field.name
-        if pa.types.is_list(field.type):
-            values, path = pc.list_flatten(column.slice(0, _SAMPLE)), f"{path}.list.element"
-        if not (pa.types.is_string(values.type) or pa.types.is_binary(values.type)):
-            continue
-        sample = values.slice(0, _SAMPLE)
-        if len(sample) and 4 * pc.count_distinct(sample).as_py() <= len(sample):
-            yield path
 
 
 def total(sums: Iterable[Mapping[int, Sum]]) -> dict[int, Sum]:
