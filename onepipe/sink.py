@@ -103,6 +103,7 @@ def feed(
     progress: ProgressStore | None = None,
     max_batch: int = 10_000,
     on_undecodable: OnUndecodable | None = None,
+    follow: bool = False,
     stop: threading.Event | None = None,
 ) -> dict[int, int]:
     """Bring a sink up to date: each message after its progress, in offset order by partition.
@@ -117,7 +118,8 @@ def feed(
         progress: where the progress of a sink is kept that does not keep its own.
         max_batch: most messages to hold at a time.
         on_undecodable: takes a message that `decode` refuses; it then counts as done. None raises what `decode` raised.
-        stop: goes on with what arrives until this is set; None stops at the present end of the log.
+        follow: whether to go on with what arrives, behind the present end of the log.
+        stop: set it to end the run early; its last batch is stored.
 
     Returns:
         By partition, the offset after the last one stored.
@@ -136,11 +138,7 @@ def feed(
     log, reader = _open(transport, topic.name)
     try:
         feeding = _Feeding(sink, keeper.progress, advance, topic, log, reader, decode, on_undecodable)
-        if stop is None:
-            feeding.run_to_end(max_batch)
-        else:
-            while not stop.is_set():
-                feeding.step(max_batch, _POLL_SECONDS)
+        feeding.run(max_batch, follow=follow, stop=stop or threading.Event())
         return feeding.stored
     finally:
         reader.close()
@@ -174,13 +172,13 @@ class _Feeding(Generic[R]):
         for partition in sorted(self.reader.assignment()):
             self._seek_stored(partition)
 
-    def run_to_end(self, max_batch: int) -> None:
+    def run(self, max_batch: int, *, follow: bool, stop: threading.Event) -> None:
         ends = {partition: self.reader.bounds(partition).end for partition in self.reader.assignment()}
-        while any(self.reader.position(partition) < end for partition, end in ends.items()):
-            self.step(max_batch, _POLL_SECONDS)
+        while not stop.is_set() and (follow or any(self.reader.position(place) < end for place, end in ends.items())):
+            self._step(max_batch)
 
-    def step(self, max_batch: int, timeout: float) -> None:
-        messages = self.reader.poll(max_batch, timeout)
+    def _step(self, max_batch: int) -> None:
+        messages = self.reader.poll(max_batch, _POLL_SECONDS)
         for number, group in groupby(messages, lambda message: message.partition):
             self._write(number, list(group))
 

@@ -222,7 +222,7 @@ class Pipeline:
                 begins at the log's start.
             settings: keyword arguments for the plugin's sink.
             until: "end" returns at the present end of the log; "stopped" goes on with what arrives.
-            stop: set it to end a run that goes on until stopped; its last batch is stored.
+            stop: set it to end the run early; its last batch is stored.
             max_batch: most messages to hold at a time.
             on_undecodable: puts a message aside durably that cannot be decoded; None raises.
 

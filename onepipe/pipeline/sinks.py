@@ -35,8 +35,7 @@ def feed_sink(
     """Bring a sink up to date with a topic; by partition, the offset after the last one stored."""
     require_choice("until", until, Until)
     require_count("max_batch", max_batch)
-    if until == "end" and stop is not None:
-        raise ConfigurationError("a run to the end is not stopped", remedy="until='stopped', or leave out stop")
+    require_a(threading.Event, "stop", stop, "a threading.Event")
     parts.require_open()
     target = _opened(parts, sink, settings)
     require_name("name", name)
@@ -50,7 +49,8 @@ def feed_sink(
         progress=None if own else _progress_in_lake(parts, target, name, readable.topic.name),
         max_batch=max_batch,
         on_undecodable=on_undecodable,
-        stop=None if until == "end" else stop or threading.Event(),
+        follow=until == "stopped",
+        stop=stop,
     )
 
 

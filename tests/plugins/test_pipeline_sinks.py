@@ -169,8 +169,23 @@ def test_following_goes_on_until_it_is_stopped(pipe: op.Pipeline) -> None:
     stop.set()
     thread.join(20)
     assert not thread.is_alive()
-    with pytest.raises(ConfigurationError, match="a run to the end is not stopped"):
-        pipe.sink(Widget, sink, name="see", stop=stop)
+
+
+def test_a_run_to_the_end_can_be_stopped_on_the_way_as_an_archive_can(pipe: op.Pipeline) -> None:
+    stop = threading.Event()
+
+    class Stopping(Collecting):
+        def write(self, batch: op.SinkBatch[Any]) -> None:
+            super().write(batch)
+            stop.set()
+
+    publish(pipe, 5)
+    sink = Stopping()
+    first = sum(pipe.sink(Widget, sink, name="some", stop=stop, max_batch=1).values())
+    assert first == len(sink.records) == 1
+    assert sum(pipe.sink(Widget, Collecting(), name="some").values()) == 5
+    with pytest.raises(ConfigurationError, match=r"stop is a threading.Event, not bool"):
+        pipe.sink(Widget, sink, name="some", stop=True)  # type: ignore[call-overload]  # what is refused
 
 
 def test_what_cannot_be_decoded_is_raised_or_put_aside(pipe: op.Pipeline) -> None:
