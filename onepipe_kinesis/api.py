@@ -30,6 +30,8 @@ from onepipe_kinesis.points import Shard, shard_number
 from onepipe_kinesis.records import Record
 
 _HOUR_MS: Final = 3_600_000
+_QUOTES_REQUEST: Final = frozenset({"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"})
+"""Errors whose message quotes the request, and with it a session's token."""
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -110,6 +112,8 @@ def call(client: Any, operation: str, arguments: Mapping[str, Any]) -> dict[str,
     except ClientError as error:
         said = error.response.get("Error", {})
         code = str(said.get("Code", NO_ANSWER))
+        if code in _QUOTES_REQUEST:
+            raise Failure(code, code) from None
         raise Failure(code, f"{code}: {said.get('Message', '')}".rstrip(": ")) from error
     except (EndpointConnectionError, ConnectTimeoutError) as error:
         raise Failure(UNREACHABLE, "the service cannot be reached") from error

@@ -108,6 +108,9 @@ class KinesisConfig:
             raise ConfigurationError("a Kinesis URL has no login", remedy="credentials are found by AWS's own chain")
         if url.path not in ("", "/"):
             raise ConfigurationError("a Kinesis URL has no path", remedy="kinesis://region?setting=value")
+        if urlsplit(url.query.get("positions", "")).password is not None:
+            remedy = "give it in PGPASSWORD or a password file, or the whole URL in settings"
+            raise ConfigurationError("the URL of the positions' database holds a password", remedy=remedy)
         given = {**url.query, **settings}
         for name in given:
             if name not in _NAMES:

@@ -59,6 +59,7 @@ _DENIED: Final = frozenset(
         "KMSAccessDeniedException",
         "MissingAuthenticationTokenException",
         "NoCredentials",
+        "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
 )

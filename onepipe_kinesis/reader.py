@@ -176,11 +176,11 @@ class KinesisReader:
     def _waits_for_parents(self, topic: str, cursor: Cursor) -> bool:
         """Whether a cursor is about to read a shard of whose parents another one, that goes on, is reading."""
         layout = self._sources.streams.known(topic)
-        shard = next((s for s in layout.shards if s.number == cursor.shard), None) if layout is not None else None
-        if shard is None or len(shard.parents) < 2:
+        parents = layout.merged.get(cursor.shard) if layout is not None and cursor.shard is not None else None
+        if not parents:
             return False
         others = (c for p, c in self._cursors.items() if p.topic == topic and c is not cursor and not c.paused)
-        return any(other.shard in shard.parents for other in others)
+        return any(other.shard in parents for other in others)
 
     def _confirm(self) -> None:
         """Look before the first messages are handed out, and now and then, whether the topics are still these logs."""

@@ -7,7 +7,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeVar
 
 import attrs
@@ -43,6 +43,7 @@ class Layout:
         mode: "PROVISIONED" or "ON_DEMAND".
         shards: those that hold records.
         points: of the partitions, by number.
+        merged: parents of each shard that two were merged into, by its number.
     """
 
     log: str
@@ -50,6 +51,7 @@ class Layout:
     mode: str
     shards: tuple[Shard, ...]
     points: tuple[Point, ...]
+    merged: Mapping[int, tuple[int, ...]]
 
 
 def identity(stream: Stream) -> str:
@@ -135,7 +137,8 @@ class Streams:
         log = identity(stream)
         shards = self.call(lambda: self.api.shards(name), "the topic's shards cannot be listed", topic=name)
         points = self._points(log, shards)
-        layout = Layout(log, stream.retention_ms, stream.mode, tuple(sorted(shards)), points)
+        merged = {shard.number: shard.parents for shard in shards if len(shard.parents) > 1}
+        layout = Layout(log, stream.retention_ms, stream.mode, tuple(sorted(shards)), points, merged)
         with self._lock:
             self._layouts[name] = layout
         return layout
