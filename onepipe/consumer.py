@@ -131,6 +131,7 @@ class Consumer(Generic[T]):
             if self._topics.setdefault(entry.topic.name, entry) is not entry:
                 raise ConfigurationError("the topic is named twice", topic=entry.topic.name, remedy="name it once")
         self._check_open = check_open
+        self._group = group
         self._registry = registry
         self._until = until
         self._on_undecodable = on_undecodable
@@ -248,6 +249,10 @@ class Consumer(Generic[T]):
         if not self._closed:
             self._closed = True
             self._intake.close()
+
+    def __repr__(self) -> str:
+        group = f" group={self._group}" if self._group is not None else ""
+        return f"<Consumer {', '.join(self._topics)}{group}{' closed' if self._closed else ''}>"
 
     def __enter__(self) -> Self:
         return self

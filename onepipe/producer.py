@@ -249,6 +249,11 @@ class Producer:
         self._rejections.tell()
         self._sender.close(timeout)
 
+    def __repr__(self) -> str:
+        epoch = self._sender.epoch
+        writer = "without evidence" if epoch is None else f"writer {epoch.hex()[:8]}"
+        return f"<Producer {writer}{' closed' if self._sender.closed else ''}>"
+
     def __enter__(self) -> Self:
         return self
 

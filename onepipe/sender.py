@@ -88,6 +88,11 @@ class Sender:
         """The writer epoch, 16 random bytes; None where nothing is vouched for."""
         return self._witness.epoch.id if self._witness is not None else None
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more messages."""
+        return self._closed
+
     def require_open(self) -> None:
         """Raise ClosedError where the producer or its pipeline is closed."""
         self._check_open()

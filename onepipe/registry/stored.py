@@ -57,6 +57,9 @@ class StoredRegistry(Registry):
         self._fingerprints: dict[int, Schema] = {}
         self._topics = lru_cache(cached_schemas)(self._declared)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._url or type(self._store).__name__}>"
+
     @property
     @override
     def url(self) -> str | None:

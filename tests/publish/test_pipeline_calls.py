@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 import onepipe as op
 from onepipe.errors import ClosedError, ConfigurationError, Incompatible, PluginError, PositionLost
 from onepipe.lake.archive import ArchiveLimits
+from onepipe.registry import open_registry
 from onepipe.registry.stored import StoredRegistry
 from onepipe_memory.transport import MemoryTransport
 
@@ -175,6 +177,20 @@ def test_a_closed_pipeline_says_so_whatever_is_asked_of_it(pipe):
     for call in (pipe.register, pipe.consumer, pipe.archive, pipe.dedup, pipe.verify, pipe.table, pipe.maintain):
         with pytest.raises(ClosedError, match="the pipeline is closed"):
             call(Crate)
+
+
+def test_what_a_pipeline_makes_shows_what_it_is(pipe):
+    with pipe.producer() as producer, pipe.producer(audit=False) as silent:
+        producer.publish(crates(0, 1)[0])
+        assert re.fullmatch("<Producer writer [0-9a-f]{8}>", repr(producer))
+        assert repr(silent) == "<Producer without evidence>"
+    assert re.fullmatch("<Producer writer [0-9a-f]{8} closed>", repr(producer))
+    with pipe.consumer(Crate, group="shop") as consumer:
+        assert repr(consumer) == "<Consumer Crates group=shop>"
+    assert repr(consumer) == "<Consumer Crates group=shop closed>"
+    assert repr(pipe.registry) == "<StoredRegistry MemoryStore>"
+    with open_registry("memory://crates") as named:
+        assert repr(named) == "<StoredRegistry memory://crates>"
 
 
 def test_a_pipeline_shows_where_it_is_and_no_password(tmp_path):
