@@ -1,4 +1,4 @@
-"""Dead letters: records that could not be published or handled, kept durably with the reason.
+"""Dead letters: records that were refused when they were to be published, kept durably with the reason.
 
 Each topic has its own dead-letter topic, `<topic>.dead-letters`, of one schema.
 """

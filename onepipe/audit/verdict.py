@@ -208,7 +208,7 @@ class Verdict:
         hops: by hop, in order.
         findings: every record that differs, in order of hop, partition and offset.
         buckets: by hour of message time, what the log acknowledged against what the raw table holds.
-        figures: counts by name: raw rows, quarantined, arrivals in the clean table, rows in it, …
+        figures: counts by name: `raw_rows`, `quarantined` among them, and of a topic that is merged `clean_rows`.
     """
 
     topic: str
