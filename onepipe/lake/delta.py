@@ -115,14 +115,31 @@ def arrow_columns(schema: deltalake.Schema) -> pa.Schema:
 def live_files(handle: deltalake.DeltaTable) -> list[LakeFile]:
     """The files of a handle's version, in no order."""
     actions = pa.table(handle.get_add_actions(flatten=True))
-    said = [name for name, values in zip(actions.column_names, actions, strict=True) if values.null_count < len(values)]
-    rows = actions.select(list(dict.fromkeys(("path", "num_records", "size_bytes", *said)))).to_pylist()
-    return [LakeFile(row["path"], row["num_records"], row["size_bytes"], _lake_statistics(row)) for row in rows]
+    statistics: list[dict[str, tuple[Statistic, Statistic]]] = [{} for _ in range(len(actions))]
+    for name in actions.column_names:
+        if name.startswith("min.") and actions[name].null_count < len(actions):
+            column = name[4:]
+            least, greatest = _values(actions[name]), _values(actions[f"max.{column}"])
+            for known, low, high in zip(statistics, least, greatest, strict=True):
+                if low is not None:
+                    known[column] = low, high
+    paths, rows, sizes = (actions[name].to_pylist() for name in ("path", "num_records", "size_bytes"))
+    return [LakeFile(*file) for file in zip(paths, rows, sizes, statistics, strict=True)]
 
 
-def _lake_statistics(row: Mapping[str, Any]) -> Statistics:
-    columns = [key[4:] for key, value in row.items() if key.startswith("min.") and value is not None]
-    return {column: (row[f"min.{column}"], row[f"max.{column}"]) for column in columns}
+def live_paths(handle: deltalake.DeltaTable) -> set[str]:
+    """The paths of the files of a handle's version."""
+    return set(pa.table(handle.get_add_actions())["path"].to_pylist())
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column; moments without a look at their time zone for each one, as Arrow takes."""
+    if column.type not in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        values: list[Any] = column.to_pylist()
+        return values
+    zero = dt.datetime(1970, 1, 1, tzinfo=dt.UTC if column.type.tz else None)
+    microseconds = column.cast(pa.int64()).to_pylist()
+    return [None if value is None else zero + dt.timedelta(microseconds=value) for value in microseconds]
 
 
 def statistics_text(file: NewFile) -> str:

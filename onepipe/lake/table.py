@@ -40,6 +40,7 @@ from onepipe.lake.delta import (
     lacks_column,
     lake_errors,
     live_files,
+    live_paths,
     open_handle,
     statistics_text,
 )
@@ -354,7 +355,7 @@ class LakeTable:
                 raise LakeError(f"{self.root}: progress of {app_id} cannot go back from {expected} to {new}")
         if not removes:
             return
-        present = {file.path for file in live_files(self._handle)}
+        present = live_paths(self._handle)
         if gone := [path for path in removes if path not in present]:
             raise CommitConflict(f"{self.root}: another process removed {gone[0]} first")
         if again := [file.path for file in adds if file.path in present]:
