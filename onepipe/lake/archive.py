@@ -71,6 +71,7 @@ def archive(
     Raises:
         PositionLost: retention passed the lake's position, the log ends before it, or it is a new log and `on_new_log`
             is "raise". Nothing is skipped; what was read before is committed.
+        TopicNotFound: there is no such topic, or it was deleted meanwhile; what was read before is committed.
         RegistryUnavailable: the registry cannot be asked about a schema id.
         TransportError: the transport failed, or gave nothing for `limits.patience` seconds.
         LakeError: the storage failed, or a field has another type than its column.

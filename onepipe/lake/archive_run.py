@@ -17,7 +17,7 @@ from typing import Final
 
 import attrs
 
-from onepipe.errors import CommitConflict, PositionLost, TransportError
+from onepipe.errors import CommitConflict, PositionLost, TopicNotFound, TransportError
 from onepipe.lake.archive_terms import ArchiveLimits, ArchiveReport
 from onepipe.lake.columns import LOG
 from onepipe.lake.lake import Lake
@@ -107,7 +107,7 @@ class ArchiveRun:
                 break
             try:
                 messages = reader.poll(self.poll_size, _POLL_SECONDS)
-            except PositionLost:
+            except (PositionLost, TopicNotFound):  # no log may hold any more what was read before
                 self.commit(reader, self.held)
                 raise
             if messages:
