@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, Self, TypeVar, cast
 import attrs
 
 from onepipe.arguments import (
+    milliseconds,
     nearest_moment,
     require_a,
     require_choice,
@@ -19,7 +20,10 @@ from onepipe.arguments import (
     require_name,
     require_seconds,
 )
+from onepipe.backoff import NEVER, Backoff, attempt
+from onepipe.dead_letters.topic import Stage
 from onepipe.decoder import MessageDecoder
+from onepipe.delivery import OnFailure
 from onepipe.errors import ClosedError, ConfigurationError, OnepipeError
 from onepipe.intake import Intake
 from onepipe.transport import Headers, Message, Start, TopicPartition
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from onepipe.arrow_decoder import ArrowDecoder
+    from onepipe.dead_letters.sender import LetterSender
     from onepipe.registry.port import Registry
     from onepipe.topics import Readable
     from onepipe.transport import Transport
@@ -100,6 +105,7 @@ class Consumer(Generic[T]):
         on_undecodable: OnUndecodable = "raise",
         auto_commit: bool = True,
         commit_every: float = 5.0,
+        letters: LetterSender | None = None,
         check_open: Callable[[], None] = _always_open,
     ) -> None:
         """Make a consumer.
@@ -117,6 +123,7 @@ class Consumer(Generic[T]):
                 with its error.
             auto_commit: whether to commit for the group what was handled.
             commit_every: seconds between such commits.
+            letters: keeps what fails; None where nothing can be kept.
             check_open: raises ClosedError where the pipeline is closed.
 
         Raises:
@@ -133,8 +140,11 @@ class Consumer(Generic[T]):
         self._check_open = check_open
         self._group = group
         self._registry = registry
+        self._group = group
+        self._letters = letters
         self._until = until
         self._on_undecodable = on_undecodable
+        self._undecodable: Message | None = None
         self._stopped = threading.Event()
         self._closed = False
         self._decoders = {name: _decoder(registry, entry, resolve=resolve) for name, entry in self._topics.items()}
@@ -197,9 +207,93 @@ class Consumer(Generic[T]):
         _require_batch("max_records", max_records, timeout)
         return self._records(self._take(max_records, timeout))
 
+    def handle(
+        self,
+        function: Callable[[Received[T]], object],
+        *,
+        retry: Backoff | None = None,
+        on_failure: OnFailure = "raise",
+    ) -> None:
+        """Call a function with each record, as iterating yields them, and again where it fails.
+
+        Delivery: at least once. A record on which the function fails for good counts as handled only where it is kept
+        as a dead letter. What may be no fault of the record is raised in either case: an OSError, and errors of
+        transport, registry and lake. With on_failure="dead_letter", a message that is yielded with its error goes to
+        the dead letters without a call.
+
+        Args:
+            function: takes what was received; what it returns is ignored.
+            retry: how often to call it again, and after which pauses: op.backoff(5); None is never.
+            on_failure: "raise", or "dead_letter".
+
+        Raises:
+            ConfigurationError: dead letters are asked for, and the consumer has no group.
+            Exception: what the function raised last; the next read begins with that record.
+        """
+        require_a(Backoff, "retry", retry, "an op.backoff(…)")
+        require_choice("on_failure", on_failure, OnFailure)
+        keeping = on_failure == "dead_letter"
+        if keeping:
+            self._require_letters()
+        for received in self:
+            if received.error is not None and keeping:
+                self.dead_letter(received, received.error)
+                continue
+            failure = attempt(partial(function, received), retry or NEVER, wait=self._stopped.wait)
+            if failure is None:
+                continue
+            if keeping and failure.is_of_the_record and not failure.stopped:
+                self.dead_letter(received, failure.error, attempts=failure.attempts)
+                continue
+            self._intake.give_back(1)
+            if failure.stopped:
+                break
+            raise failure.error
+
+    def dead_letter(self, received: Received[T], error: Exception, *, attempts: int = 1) -> None:
+        """Keep a record that could not be handled in the topic's dead letters; durable when this returns.
+
+        One record is one letter of the group, however often it is kept.
+
+        Args:
+            received: the record.
+            error: why it could not be handled.
+            attempts: how often it was tried.
+
+        Raises:
+            ConfigurationError: the consumer has no group, under whose name letters are kept.
+            TransportError: the letter was not acknowledged.
+        """
+        letters, group = self._require_letters()
+        message = Message(
+            received.topic,
+            received.partition,
+            received.offset,
+            milliseconds(received.timestamp),
+            received.key,
+            received.value,
+            received.headers,
+        )
+        log = self._topics[received.topic].description.log
+        letters.set_aside(message, log, error, stage=Stage.CONSUME, consumer=group, attempts=attempts)
+
+    def _require_letters(self) -> tuple[LetterSender, str]:
+        self._require_open()
+        if self._letters is None or self._group is None:
+            raise ConfigurationError("dead letters are kept for a group", remedy="pipe.consumer(…, group=…)")
+        return self._letters, self._group
+
     def skip(self) -> None:
-        """Leave out the message that could not be decoded: the next one the consumer would return."""
-        self._intake.skip()
+        """Leave out the message at which the last read stopped, as it could not be decoded; that one and no other.
+
+        Raises:
+            ConfigurationError: the last read stopped at no message.
+        """
+        self._require_open()
+        if self._undecodable is None:
+            raise ConfigurationError("there is no message to skip", remedy="skip() after a DecodeError")
+        self._intake.skip(self._undecodable)
+        self._undecodable = None
 
     def stop(self) -> None:
         """End the iteration after the record at hand. May be called from another thread or a signal handler."""
@@ -248,7 +342,11 @@ class Consumer(Generic[T]):
         """Commit what was handled, where that is automatic, and leave. May be called again."""
         if not self._closed:
             self._closed = True
-            self._intake.close()
+            try:
+                self._intake.close()
+            finally:
+                if self._letters is not None:
+                    self._letters.close()
 
     def __repr__(self) -> str:
         group = f" group={self._group}" if self._group is not None else ""
@@ -287,6 +385,7 @@ class Consumer(Generic[T]):
 
     def _take(self, most: int, timeout: float) -> Sequence[Message]:
         self._require_open()
+        self._undecodable = None
         return self._intake.take(most, timeout)
 
     def _records(self, messages: Sequence[Message]) -> list[Received[T]]:
@@ -303,6 +402,7 @@ class Consumer(Generic[T]):
             handed_out = received if isinstance(error, OnepipeError) else []
             self._intake.give_back(len(messages) - len(handed_out))
             if not handed_out:
+                self._undecodable = messages[0] if isinstance(error, OnepipeError) else None
                 raise
         return received
 
@@ -319,6 +419,7 @@ class Consumer(Generic[T]):
                 sound = _before(error, messages) if isinstance(error, OnepipeError) else 0
                 self._intake.give_back(len(messages) - sound)
                 if not sound:
+                    self._undecodable = messages[0] if _is_about(error, messages[0]) else None
                     raise
                 messages = messages[:sound]
 
@@ -354,8 +455,12 @@ def _decoder(registry: Registry, entry: Readable, *, resolve: bool) -> MessageDe
 
 def _before(error: OnepipeError, messages: Sequence[Message]) -> int:
     """How many messages stand before the one that an error is about; none where it is about no single one."""
-    place = error.topic, error.partition, error.offset
-    return next((n for n, each in enumerate(messages) if (each.topic, each.partition, each.offset) == place), 0)
+    return next((number for number, message in enumerate(messages) if _is_about(error, message)), 0)
+
+
+def _is_about(error: BaseException, message: Message) -> bool:
+    place = message.topic, message.partition, message.offset
+    return isinstance(error, OnepipeError) and (error.topic, error.partition, error.offset) == place
 
 
 def _require_batch(name: str, size: object, timeout: object) -> None:

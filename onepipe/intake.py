@@ -90,10 +90,10 @@ class Intake:
         self._ahead.extendleft(reversed(self._handed_out[kept:]))
         self._handed_out = self._handed_out[:kept]
 
-    def skip(self) -> None:
-        """Count the next message read ahead, if there is one, as handled."""
-        if self._ahead:
-            message = self._ahead.popleft()
+    def skip(self, message: Message) -> None:
+        """Count a message as handled, if it is still the next one read ahead."""
+        if self._ahead and self._ahead[0] is message:
+            self._ahead.popleft()
             self._handled[_place(message)] = message.offset + 1
 
     def finish(self) -> None:

@@ -224,6 +224,22 @@ def test_arrow_batches_stop_before_an_undecodable_message_until_it_is_skipped(pi
     assert len(values) == 99
 
 
+def test_no_message_is_skipped_but_the_one_at_which_the_last_read_stopped(pipe):
+    partition = partition_for(b"s0", 4)
+    pipe.transport.faults.alter("Readings", partition, 0, lambda value: value[:-1])
+    with pipe.consumer(Reading, until="end") as consumer:
+        with pytest.raises(ConfigurationError, match="no message to skip"):
+            consumer.skip()
+        with pytest.raises(DecodeError):
+            list(consumer)
+        consumer.seek(partition, 2)
+        consumer.skip()
+        rest = [r.offset for r in consumer if r.partition == partition]
+        with pytest.raises(ConfigurationError, match="no message to skip"):
+            consumer.skip()
+    assert rest[0] == 2
+
+
 def readable(pipe: op.Pipeline) -> list[op.Received[Reading]]:
     with pipe.consumer(Reading, until="end", on_undecodable="yield") as consumer:
         return [received for received in consumer if not received.error]
