@@ -108,7 +108,7 @@ class Ordinals:
         """A walk from what is remembered next to an offset; None where that record is not kept."""
         ledger, tail = self._reload(), self._tail
         ends = [mark for mark in (ledger.mark, tail) if mark is not None and mark.next <= offset]
-        end, anchor = max(ends, default=None), ledger.before(offset)
+        end, anchor = max(ends, key=lambda mark: mark.next, default=None), ledger.before(offset)
         if end is not None and end.place is not None and (anchor is None or end.next >= anchor.ordinal):
             return self._proved(Walk(self._streams, self._partition, end.place), end.next)
         if anchor is None:

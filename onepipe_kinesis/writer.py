@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from onepipe.errors import DeliveryError
@@ -97,18 +97,18 @@ class KinesisWriter:
             pump.close(self.config.request_timeout_ms / 1000)
         self._on_close(self)
 
-    def tell(self, messages: Iterable[Waiting], error: DeliveryError | None) -> None:
-        """Tell outcomes, in the thread of a pump, without its lock."""
-        for encoded, timestamp, on_outcome in messages:
+    def tell(self, messages: Sequence[Waiting], error: DeliveryError | None) -> None:
+        """Tell outcomes, in the thread of a pump, without the lock."""
+        for _, timestamp, on_outcome in messages:
             try:
                 on_outcome(Outcome(None, timestamp, None) if error is None else Outcome(None, None, error))
             except Exception:
                 _LOG.exception("the outcome of a message could not be told")
-            with self._changed:
-                self._open -= 1
-                self._bytes -= len(encoded)
-                self._told += 1
-                self._changed.notify_all()
+        with self._changed:
+            self._open -= len(messages)
+            self._bytes -= sum(len(message.encoded) for message in messages)
+            self._told += len(messages)
+            self._changed.notify_all()
 
     def _layout(self, message: Outgoing) -> Layout:
         layout = self.streams.layout(message.topic)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import uuid
+from pathlib import Path
 
+import attrs
 import pytest
 
 from onepipe.errors import ConfigurationError, TransportError
@@ -136,6 +139,16 @@ def test_a_wrong_setting_is_refused_without_its_secrets(url, settings):
     with pytest.raises(ConfigurationError) as refused:
         KinesisConfig.of(Url.parse(url), settings)
     assert "hidden" not in str(refused.value)
+
+
+def test_every_setting_stands_in_the_reference_with_its_default():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "kinesis.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([a-z.]+)` \| (.*?) \|", page.partition("## Settings")[2], re.MULTILINE))
+    fields = {field.name.replace("_", "."): field.default for field in attrs.fields(KinesisConfig)}
+    del fields["region"]
+    assert rows.keys() == fields.keys()
+    for name, default in fields.items():
+        assert rows[name].strip("`") == ("AWS's" if default is None else str(default))
 
 
 def test_settings_are_read_from_the_url_and_those_beside_it_win():
