@@ -15,8 +15,8 @@ from onepipe.audit.epoch import WriterEpoch
 from onepipe.audit.header import AUDIT_HEADER, packer
 from onepipe.errors import BufferFull, ClosedError, ConfigurationError, DeliveryError
 from onepipe.receipt import Receipt
-from onepipe.stream import RUN, Stream
-from onepipe.transport import Capability, OnOutcome, Outcome, Outgoing
+from onepipe.stream import RUN, Stream, interrupted
+from onepipe.transport import Capability, OnOutcome, Outgoing
 from onepipe.undelivered import Undelivered
 from onepipe.witness import Witness
 
@@ -148,13 +148,14 @@ class Sender:
         with self._order:
             writer = self._open_writer or self._open()
             if pack_header is not None:
-                sequence = stream.tally.sequence_end + len(stream.waiting)
+                tally, waiting = stream.account
+                sequence = tally.sequence_end + len(waiting)
                 header = (AUDIT_HEADER, pack_header(sequence, digest))
                 headers = (header, *headers) if headers else (header,)
             message = _new(Outgoing, (stream.topic, stream.partition, key, value, headers, timestamp))
             try:
                 if pack_header is not None:
-                    stream.waiting.append(receipt)
+                    stream.account[1].append(receipt)
                 writer.append(message, receipt._settle)  # noqa: SLF001 - a receipt is a part of its sender
             except BaseException as error:
                 self._append_again(error, message, stream, receipt)
@@ -172,6 +173,9 @@ class Sender:
         if writer is None or self._closed:
             return
         if not writer.flush(timeout):
+            if timeout is None:
+                message, remedy = "a receipt's callback cannot wait for outcomes", "flush where no callback is running"
+                raise DeliveryError(message, indeterminate=True, remedy=remedy)
             raise DeliveryError(f"records are without outcome after {timeout} s", indeterminate=True)
         if witness is not None and witness.due and self._say_tallies(witness):
             writer.flush(timeout)
@@ -198,11 +202,7 @@ class Sender:
         try:
             complete = writer.flush(timeout)
             if witness is not None:
-                with self._order:
-                    self._say_tallies(witness)
-                    if complete:
-                        witness.say_closed()
-                writer.flush(timeout)
+                complete = self._say_all(witness, writer, timeout, complete=complete)
         finally:
             writer.close()
         if witness is not None:
@@ -232,7 +232,7 @@ class Sender:
             stream.withdraw(receipt, refused)
             raise
         except BaseException:  # an interrupt: it may have been taken, so its number is not used again
-            settle(Outcome(None, None, DeliveryError("publishing was interrupted", indeterminate=True)))
+            settle(interrupted())
             raise
 
     def _open(self) -> Writer:
@@ -253,7 +253,7 @@ class Sender:
         with self._order:
             stream.count_runs()
             if stream.tally.manifest_length >= _MANIFEST_ENTRIES:
-                witness.say_tally(stream.tally)
+                witness.say_tally(stream)
         if witness.due:
             self._say_tallies(witness)
 
@@ -263,7 +263,21 @@ class Sender:
             streams = self._all_streams()
             for stream in streams:
                 stream.count()
-            return witness.say_tallies([stream.tally for stream in streams])
+            return witness.say_tallies(streams)
+
+    def _say_all(self, witness: Witness, writer: Writer, timeout: float | None, *, complete: bool) -> bool:
+        """Publish the last tallies, and, once the log has them, that the epoch ended; whether it has."""
+        streams = self._all_streams()
+        if complete:
+            for stream in streams:
+                stream.give_up()
+        if self._say_tallies(witness):
+            writer.flush(timeout)
+        complete = complete and not any(stream.untold for stream in streams)
+        if complete:
+            witness.say_closed()
+            writer.flush(timeout)
+        return complete
 
     def _all_streams(self) -> list[Stream]:
         return [stream for streams in list(self._streams.values()) for stream in streams]

@@ -28,69 +28,101 @@ class Stream:
     Attributes:
         topic: name of the topic.
         partition: number of the partition.
-        tally: the account of the records that were counted.
-        waiting: those that were not counted yet, in the order of their sequences, from `tally.sequence_end` on.
+        account: the tally of the records that were counted; and the receipts of those that were not yet, in the order
+            of their sequences, from the tally's `sequence_end` on. Both are replaced in one assignment, so that an
+            interrupt finds each record in one of them.
+        told: the log has a tally of the records of all sequences below this one.
     """
 
-    __slots__ = ("partition", "tally", "topic", "waiting")
+    __slots__ = ("account", "partition", "told", "topic")
 
     def __init__(self, description: TopicDescription, partition: int, *, named: bool) -> None:
         self.topic = description.name
         self.partition = partition
-        self.tally = Tally(description.name, description.log, partition, named=named)
-        self.waiting: list[Receipt] = []
+        tally = Tally(description.name, description.log, partition, named=named)
+        self.account: tuple[Tally, list[Receipt]] = tally, []
+        self.told = 0
+
+    @property
+    def tally(self) -> Tally:
+        """The account of the records that were counted."""
+        return self.account[0]
+
+    @property
+    def untold(self) -> bool:
+        """Whether records were counted of which the log has no tally."""
+        return self.tally.sequence_end > self.told
 
     def withdraw(self, receipt: Receipt, error: Exception) -> None:
         """Take back a record that surely was not sent; its sequence is used again if nobody has the next one."""
-        if self.waiting and self.waiting[-1] is receipt:
-            del self.waiting[-1]
-        elif receipt in self.waiting:  # a callback sent another record while this one waited for room
+        waiting = self.account[1]
+        if waiting and waiting[-1] is receipt:
+            del waiting[-1]
+        elif receipt in waiting:  # a callback sent another record while this one waited for room
             failed = DeliveryError(f"it was not sent: {error}", topic=self.topic, partition=self.partition)
             receipt._outcome = Outcome(None, None, failed)  # noqa: SLF001 - a receipt is a part of its sender
 
+    def give_up(self) -> None:
+        """Take those without outcome as indeterminate: once the writer told all it took, an interrupt left them so."""
+        for receipt in self.account[1]:
+            receipt._settle(interrupted())  # noqa: SLF001 - a receipt is a part of its sender
+
     def count_runs(self) -> None:
-        """Count as many whole runs as are known; costs little where the oldest one is not."""
-        waiting = self.waiting
-        while len(waiting) >= RUN and waiting[0].done and waiting[RUN - 1].done and self._count_run():
-            pass
+        """Count what is known where that is a whole run; costs little where it is not."""
+        waiting = self.account[1]
+        if len(waiting) >= RUN and waiting[0].done and waiting[RUN - 1].done:
+            self.count()
 
     def count(self) -> None:
         """Count all records up to the first one whose outcome is open."""
-        while self._count_run():
-            pass
+        tally, waiting = self.account
+        counted, end = tally.copy(), 0
+        while receipts := waiting[end : end + RUN]:
+            outcomes = [receipt._outcome for receipt in receipts]  # noqa: SLF001 - a receipt is a part of its sender
+            if not all(outcomes):
+                del receipts[outcomes.index(None) :]
+                del outcomes[len(receipts) :]
+            if receipts:
+                _add(counted, receipts, cast("list[Outcome]", outcomes))
+            end += len(receipts)
+            if len(receipts) < RUN:
+                break
+        if end:
+            self.account = counted, waiting[end:]
 
-    def _count_run(self) -> bool:
-        """Count up to RUN records; whether there were so many."""
-        receipts = self.waiting[:RUN]
-        outcomes = [receipt._outcome for receipt in receipts]  # noqa: SLF001 - a receipt is a part of its sender
-        if not all(outcomes):
-            del receipts[outcomes.index(None) :]
-            del outcomes[len(receipts) :]
-        if receipts:
-            self._add(receipts, cast("list[Outcome]", outcomes))
-            del self.waiting[: len(receipts)]
-        return len(receipts) == RUN
+    def next_tally(self) -> Tally:
+        """The tally to be published; the one after it is begun."""
+        tally, waiting = self.account
+        self.account = tally.next(), waiting
+        return tally
 
-    def _add(self, receipts: Sequence[Receipt], outcomes: Sequence[Outcome]) -> None:
-        offsets, times, errors = zip(*outcomes, strict=True)
-        if not any(errors):
-            self._add_acknowledged(receipts, offsets, times)
-            return
-        for kind, group in groupby(zip(receipts, outcomes, strict=True), key=_kind):
-            some, known = zip(*group, strict=True)
-            if kind == _ACKNOWLEDGED:
-                offsets, times, _ = zip(*known, strict=True)
-                self._add_acknowledged(some, offsets, times)
-            else:
-                self.tally.add_failed(len(some), indeterminate=kind == _INDETERMINATE)
 
-    def _add_acknowledged(
-        self, receipts: Sequence[Receipt], offsets: Sequence[int | None], times: Sequence[int | None]
-    ) -> None:
-        stamped = cast("Sequence[int]", times) if all(times) else [receipt.timestamp for receipt in receipts]
-        digests = b"".join([receipt._digest for receipt in receipts])  # noqa: SLF001 - a receipt is a part of its sender
-        keys = [receipt._key or b"" for receipt in receipts] if self.tally.named else ()  # noqa: SLF001 - as above
-        self.tally.add(offsets, stamped, digests, keys)
+def interrupted() -> Outcome:
+    """The outcome of a record that may have been sent when an interrupt came."""
+    return Outcome(None, None, DeliveryError("publishing was interrupted", indeterminate=True))
+
+
+def _add(tally: Tally, receipts: Sequence[Receipt], outcomes: Sequence[Outcome]) -> None:
+    offsets, times, errors = zip(*outcomes, strict=True)
+    if not any(errors):
+        _add_acknowledged(tally, receipts, offsets, times)
+        return
+    for kind, group in groupby(zip(receipts, outcomes, strict=True), key=_kind):
+        some, known = zip(*group, strict=True)
+        if kind == _ACKNOWLEDGED:
+            offsets, times, _ = zip(*known, strict=True)
+            _add_acknowledged(tally, some, offsets, times)
+        else:
+            tally.add_failed(len(some), indeterminate=kind == _INDETERMINATE)
+
+
+def _add_acknowledged(
+    tally: Tally, receipts: Sequence[Receipt], offsets: Sequence[int | None], times: Sequence[int | None]
+) -> None:
+    stamped = cast("Sequence[int]", times) if all(times) else [receipt.timestamp for receipt in receipts]
+    digests = b"".join([receipt._digest for receipt in receipts])  # noqa: SLF001 - a receipt is a part of its sender
+    keys = [receipt._key or b"" for receipt in receipts] if tally.named else ()  # noqa: SLF001 - as above
+    tally.add(offsets, stamped, digests, keys)
 
 
 _ACKNOWLEDGED: Final = "acknowledged"

@@ -153,7 +153,10 @@ class Writer(Protocol):
         """Serve outcomes that are due, waiting up to `timeout` seconds for the first."""
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until every message has its outcome; False when `timeout` seconds passed before that."""
+        """Wait until every message has its outcome; False when `timeout` seconds passed before that.
+
+        Called by an `on_outcome`, whose own message it cannot wait for, it may return False at once.
+        """
 
     def close(self) -> None:
         """Let go of every resource, without flushing. May be called again.

@@ -16,6 +16,7 @@ from onepipe.transport import OnOutcome, Outcome, Outgoing
 
 if TYPE_CHECKING:
     from onepipe.audit.tally import Tally
+    from onepipe.stream import Stream
     from onepipe.topics import Topics
 
 _LOG = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Witness:
 
     def say_opened(self) -> None:
         """Publish that the epoch begins. It is evidence once the log acknowledged it."""
-        self._say(self.epoch.opening(self._application))
+        self._say(self.epoch.opening(self._application), _note)
 
     def tell_opened(self) -> None:
         """Tell the observer that the epoch has begun."""
@@ -76,21 +77,28 @@ class Witness:
         """Whether it is time for tallies."""
         return self.epoch.due
 
-    def say_tally(self, tally: Tally) -> None:
-        """Publish a tally."""
-        self._say(self.epoch.tally(tally))
+    def say_tally(self, stream: Stream) -> None:
+        """Publish a stream's tally; the stream is told once the log acknowledged it."""
+        tally = stream.next_tally()
 
-    def say_tallies(self, tallies: Iterable[Tally]) -> bool:
-        """Publish those tallies that have news, the next ones being due after the interval; whether there were any."""
+        def note(outcome: Outcome) -> None:
+            if outcome.error is None:
+                stream.told = max(stream.told, tally.sequence_end)
+            _note(outcome)
+
+        self._say(self.epoch.tally(tally), note)
+
+    def say_tallies(self, streams: Iterable[Stream]) -> bool:
+        """Publish the tallies the log has not, the next ones being due after the interval; whether there were any."""
         self.epoch.postpone()
-        news = [tally for tally in tallies if tally.unpublished]
-        for tally in news:
-            self.say_tally(tally)
+        news = [stream for stream in streams if stream.untold]
+        for stream in news:
+            self.say_tally(stream)
         return bool(news)
 
     def say_closed(self) -> None:
-        """Publish that the epoch ended: every outcome is known, and told in its tallies."""
-        self._say(self.epoch.closing())
+        """Publish that the epoch ended: every outcome is known, and the log has the tallies that tell them."""
+        self._say(self.epoch.closing(), _note)
 
     def tell_closed(self, tallies: Iterable[Tally], *, complete: bool) -> None:
         """Tell the observer that the epoch has ended, and whether every outcome was known."""
@@ -107,14 +115,14 @@ class Witness:
             )
         )
 
-    def _say(self, evidence: Mapping[str, Any]) -> None:
+    def _say(self, evidence: Mapping[str, Any], on_outcome: OnOutcome) -> None:
         if self._encode is None:
             opened = self._topics.open(EVIDENCE)
-            self._encode = Route.compile(opened, []).encode
             self._partition = self.epoch.id[0] % opened.description.partitions
+            self._encode = Route.compile(opened, []).encode
         now = self._clock()
         value = self._encode({"at": moment(now), **evidence})
-        self._append(Outgoing(EVIDENCE.name, self._partition, self.epoch.id, value, (), now), _note)
+        self._append(Outgoing(EVIDENCE.name, self._partition, self.epoch.id, value, (), now), on_outcome)
 
 
 def _note(outcome: Outcome) -> None:

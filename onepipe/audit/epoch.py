@@ -49,7 +49,7 @@ class WriterEpoch:
 
     def tally(self, tally: Tally) -> dict[str, Any]:
         """The evidence of what became of records in one partition."""
-        return self._evidence(tally.publish())
+        return self._evidence(tally.fields())
 
     def _evidence(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         return {"epoch": self.id, **fields}

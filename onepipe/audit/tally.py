@@ -1,14 +1,16 @@
 """Tallies: a writer's running account of what became of its records in one partition.
 
 Records are added in the order of their sequences, so that sums cover exactly those below `sequence_end`. Not
-thread-safe; the sender holds its lock.
+thread-safe; the sender holds its lock. A tally that others see is never added to, as an interrupt would leave half of
+an account: a copy is, and takes its place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from itertools import chain, count
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 from onepipe.audit.digest import lanes, signed, sum_of
 from onepipe.audit.evidence import Kind
@@ -43,22 +45,20 @@ class Tally:
         self.partition = partition
         self.named = named
         self.sequence_end = 0
-        self.manifest_length = 0
         self._acknowledged = 0
         self._hi = 0
         self._lo = 0
         self._last_offset: int | None = None
-        self._failed: list[list[int]] = []
-        self._indeterminate: list[list[int]] = []
-        self._hours: dict[int, list[int]] = {}
-        self._manifest: list[_Entries] = []
-        self._published = 0
-        self._published_end = 0
+        self._failed: list[tuple[int, int]] = []
+        self._indeterminate: list[tuple[int, int]] = []
+        self._begin(0)
 
-    @property
-    def unpublished(self) -> bool:
-        """Whether something was added since the last tally."""
-        return self.sequence_end > self._published_end
+    def copy(self) -> Self:
+        """A tally of the same records; adding to one leaves the other as it is."""
+        other = copy(self)
+        for name in ("_failed", "_indeterminate", "_hours", "_manifest"):
+            setattr(other, name, getattr(self, name).copy())
+        return other
 
     @property
     def outcomes(self) -> tuple[int, int, int]:
@@ -108,25 +108,36 @@ class Tally:
         intervals = self._indeterminate if indeterminate else self._failed
         end = self.sequence_end + rows
         if intervals and intervals[-1][1] == self.sequence_end:
-            intervals[-1][1] = end
+            intervals[-1] = intervals[-1][0], end
         else:
-            intervals.append([self.sequence_end, end])
+            intervals.append((self.sequence_end, end))
         self.sequence_end = end
 
     def _add_to_hour(self, hour: int, rows: int, hi: int, lo: int) -> None:
-        sums = self._hours.setdefault(hour, [0, 0, 0])
-        sums[0] += rows
-        sums[1] += hi
-        sums[2] += lo
+        before = self._hours.get(hour, (0, 0, 0))
+        self._hours[hour] = before[0] + rows, before[1] + hi, before[2] + lo
 
-    def publish(self) -> dict[str, Any]:
-        """The next tally's fields, without epoch and time; what it lists since the previous one starts anew."""
-        fields = {
+    def next(self) -> Self:
+        """The tally after this one, of the same records; what it lists since the previous one starts anew."""
+        other = self.copy()
+        other._begin(self._number + 1)  # noqa: SLF001 - of its own class
+        return other
+
+    def _begin(self, number: int) -> None:
+        """Begin the lists of what comes after the previous tally."""
+        self._number = number
+        self._hours: dict[int, tuple[int, int, int]] = {}
+        self._manifest: list[_Entries] = []
+        self.manifest_length = 0
+
+    def fields(self) -> dict[str, Any]:
+        """What it says, without epoch and time."""
+        return {
             "kind": Kind.TALLY.value,
             "topic": self.topic,
             "log": self.log,
             "partition": self.partition,
-            "number": self._published,
+            "number": self._number,
             "sequence_end": self.sequence_end,
             "acknowledged": self._acknowledged,
             "digest_hi": signed(self._hi),
@@ -140,10 +151,6 @@ class Tally:
             ],
             "manifest": list(chain.from_iterable(map(_named, self._manifest))),
         }
-        self._hours, self._manifest, self.manifest_length = {}, [], 0
-        self._published += 1
-        self._published_end = self.sequence_end
-        return fields
 
 
 def _greatest(offsets: Sequence[int | None]) -> int | None:

@@ -334,6 +334,29 @@ def op_sequence(message: op.Message) -> int:
     return int.from_bytes(message.headers[0][1][17:25], "big")
 
 
+@pytest.mark.parametrize("where", ["memory://", "memory://{}/log?linger_ms=60000"])
+def test_a_callback_that_flushes_or_closes_waits_for_nothing(tmp_path, where):
+    with op.connect(where.format(tmp_path)) as pipe:
+        producer, refused = pipe.producer(), []
+        held = where != "memory://"
+
+        def flush(receipt):
+            try:
+                producer.flush()
+            except DeliveryError as error:
+                refused.append(error.message)
+
+        producer.publish(parcel()).add_done_callback(flush)
+        producer.publish(parcel()).result()
+        assert refused == (["a receipt's callback cannot wait for outcomes"] if held else [])
+        receipt = producer.publish(parcel())
+        receipt.add_done_callback(lambda receipt: producer.close())
+        receipt.result()
+        assert len(parcels(pipe)) == 3
+        with pytest.raises(ClosedError):
+            producer.publish(parcel())
+
+
 def test_a_callback_that_fails_stops_nobody_elses_publishing(tmp_path, caplog):
     with op.connect(f"memory://{tmp_path}/log?linger_ms=60000") as pipe, pipe.producer() as producer:
         receipt = producer.publish(parcel())
