@@ -61,8 +61,8 @@ class World:
         if log:
             done += tamper_with_log(self.pipe.transport, self.pipe.transport.faults, self.topic, log, seed)
         self.lake_it()
-        done += tamper_with_raw(self.folder / "raw" / "Trips", self.topic, raw, seed, done)
-        return done + tamper_with_clean(self.folder / "clean" / "Trips", self.topic, clean, seed, done)
+        done += tamper_with_raw(self.pipe.lake, self.topic, raw, seed, done)
+        return done + tamper_with_clean(self.pipe.lake, self.topic, clean, seed, done)
 
 
 def hops(verdict: op.Verdict) -> dict[str, str]:

@@ -4,6 +4,8 @@ demo_process.py FOLDER FLIGHTS                       the whole job; prints its a
 demo_process.py FOLDER FLIGHTS POINT CALL WHEN       the same, killed before or after a call of one of POINTS
 demo_process.py FOLDER FLIGHTS POINT CALL WHEN stop  the same, stopped (SIGSTOP) there until it is told to go on
 demo_process.py FOLDER FLIGHTS merge                 archive and dedup of what was published, in small steps
+
+PLACES, a JSON object in the environment, says what is elsewhere than in the folder.
 """
 
 from __future__ import annotations
@@ -17,12 +19,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
 from interrupted import interrupt_at
 
 import onepipe as op
 from onepipe.audit.ledger import Ledger
 from onepipe.demo import job
 from onepipe.demo.flights import Flight
+from onepipe.demo.notes import Notes
+from onepipe.demo.places import Places
 from onepipe.demo.tampering import Tampering
 from onepipe.lake.archive import ArchiveLimits
 from onepipe.lake.engine import Engine
@@ -36,7 +41,7 @@ POINTS = {
     "record": (Producer, "publish"),
     "closing": (Producer, "close"),
     "clearing": (job.shutil, "rmtree"),
-    "marker": (job._Job, "_note_published"),
+    "marker": (Notes, "end_publishing"),
     "raw rows": (RawFileWriter, "add"),
     "raw file": (RawFileWriter, "finish"),
     "file": (LocalStorage, "publish"),
@@ -53,18 +58,26 @@ def quiet(_: str, __: int | None) -> Iterator[Callable[[int], None]]:
     yield lambda _: None
 
 
-def run(folder: str | Path, flights: int, *, seed: int = SEED, tampering: Tampering | None = None) -> job.Account:
+def run(
+    folder: str | Path,
+    flights: int,
+    *,
+    seed: int = SEED,
+    tampering: Tampering | None = None,
+    places: Places | None = None,
+) -> job.Account:
     """Do the main job in this process."""
     tampering = tampering or Tampering()
-    return job.run_job(folder, seed=seed, tampering=tampering, flights=flights, progress=quiet)
+    return job.run_job(folder, seed=seed, tampering=tampering, flights=flights, progress=quiet, places=places)
 
 
-def start(folder: Path, flights: int, *words: object) -> subprocess.Popen[str]:
+def start(folder: Path, flights: int, *words: object, places: Places | None = None) -> subprocess.Popen[str]:
     """Run this script."""
     paths = os.pathsep.join(path for path in sys.path if path)
+    elsewhere = json.dumps(attrs.asdict(places or Places()))
     return subprocess.Popen(
         [sys.executable, __file__, str(folder), str(flights), *map(str, words)],
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": paths, "PLACES": elsewhere},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -87,4 +100,6 @@ if __name__ == "__main__":
             point, call, when, *stop = rest
             how = signal.SIGSTOP if stop else signal.SIGKILL
             interrupt_at(*POINTS[point], int(call), after=when == "after", how=how)
-        print(json.dumps(run(where, int(count)).to_json(), default=str))  # noqa: T201 - the parent reads it
+        elsewhere = Places(**json.loads(os.environ["PLACES"]))
+        account = run(where, int(count), places=elsewhere)
+        print(json.dumps(account.to_json(), default=str))  # noqa: T201 - the parent reads it

@@ -9,6 +9,10 @@ from typing import Any, Final
 from onepipe.cli.output import own_name, progress_bar, say_json, say_text
 
 _DIR: Final = "where log and lake are made (default: a new temporary folder); a job that was killed there goes on"
+_TRANSPORT: Final = (
+    "the log, such as kafka+confluent://host:9092 (default: in the folder); --lose, --repeat and --alter then tamper "
+    "with the lake's files alone"
+)
 
 
 def add(commands: Any) -> None:
@@ -19,7 +23,8 @@ def add(commands: Any) -> None:
         description=(
             "Publish the events of 336,776 flights, archive, deduplicate and verify them, and check a query against "
             "the source file. With --lose, --repeat or --alter, records are tampered with behind the pipeline's back, "
-            "and the verdict must name each. All flights take a minute or two, and 400 MB."
+            "and the verdict must name each. All flights take a minute or two, and 400 MB. Over a log or lake of your "
+            "own, the topic gets a name of its own, and nothing else is touched."
         ),
         epilog=(
             "Exit codes: 0 balanced, and the query is right; 1 not so, as after tampering; 2 could not be carried out. "
@@ -27,6 +32,9 @@ def add(commands: Any) -> None:
         ),
     )
     parser.add_argument("--dir", metavar="DIR", help=_DIR)
+    parser.add_argument("--transport", metavar="URL", help=_TRANSPORT)
+    parser.add_argument("--lake", metavar="LAKE", help="folder or URL of the lake (default: in the folder)")
+    parser.add_argument("--registry", metavar="URL", help="the registry (default: a file in the folder)")
     parser.add_argument("--json", action="store_true", help="print the account as one JSON object, in the last line")
     parser.add_argument(
         "--seed", type=_count, default=2013, metavar="N", help="seed of all that is random (default: 2013)"
@@ -42,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         from onepipe.demo.account import text_account
         from onepipe.demo.job import run_job
+        from onepipe.demo.places import Places
         from onepipe.demo.tampering import Tampering
     except ModuleNotFoundError as missing:
         from onepipe.errors import MissingDependency
@@ -56,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
         tampering=Tampering(options.lose, options.repeat, options.alter),
         flights=options.flights,
         progress=progress_bar,
+        places=Places(options.transport, options.lake, options.registry),
     )
     if options.json:
         say_json(account.to_json())

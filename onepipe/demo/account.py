@@ -31,8 +31,7 @@ def text_account(account: Account, command: str = "onepipe") -> str:
         *_delays(account),
         "",
         *_stages(account),
-        f"Everything lies in {account.folder}",
-        "(delete the folder when you are done)",
+        *_lies(account),
         "",
         "What to try next:",
         *_next(account, command),
@@ -45,15 +44,29 @@ def _stages(account: Account) -> list[str]:
     return textwrap.wrap(f"Seconds by stage: {text}", _COLUMNS, subsequent_indent="  ")
 
 
+def _lies(account: Account) -> list[str]:
+    elsewhere = account.places.shown()
+    if not elsewhere:
+        return [f"Everything lies in {account.folder}", "(delete the folder when you are done)"]
+    return [
+        f"Topic {account.verdict.topic} lies in",
+        *(f"  {url} ({what})" for what, url in elsewhere.items()),
+        f"and all else in {account.folder}",
+        "(delete topic and folder when you are done)",
+    ]
+
+
 def _next(account: Account, command: str) -> list[str]:
-    verify = f"{command} verify {account.verdict.topic} --lake {shlex.quote(str(account.folder / 'lake'))}"
+    lake = account.places.lake_in(account.folder)
+    verify = f"{command} verify {account.verdict.topic} --lake {shlex.quote(lake)}"
     if account.tampered:
         further = [
             f"  {verify} --html > verdict.html",
             "  what each verdict asks of you: docs/how-to/find-a-missing-record.md",
         ]
     else:
-        further = [f"  {command} demo --lose 3 --repeat 3 --alter 3"]
+        named = "".join(f" --{name} {shlex.quote(url)}" for name, url in account.places.shown().items())
+        further = [f"  {command} demo --lose 3 --repeat 3 --alter 3{named}"]
     return [f"  {verify}", *further, "  the tutorial: docs/tutorial.md"]
 
 

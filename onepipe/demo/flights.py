@@ -76,6 +76,27 @@ class Flight:
     distance: int = op.field(ge=0, doc="miles")
 
 
+def flight_class(topic: str) -> type[Flight]:
+    """The declaration of flights for a topic of another name: all else is as `Flight` declares it."""
+    declared = op.topic_of(Flight)
+    if topic == declared.name:
+        return Flight
+
+    class Renamed(Flight):
+        __doc__ = Flight.__doc__
+
+    made: type[Flight] = op.record(
+        topic=topic,
+        name=Flight.__name__,
+        merge=declared.merge,
+        event_time=declared.event_time,
+        checks=declared.checks,
+        owner=declared.owner,
+        audit=declared.audit,
+    )(Renamed)
+    return made
+
+
 def source_table() -> pa.Table:
     """The source file as a table, one row a flight.
 
@@ -165,8 +186,14 @@ def _disturb(
     return Events(row[order], status[order], updated[order], published[order], invalid[order])
 
 
-def flights(source: pa.Table, events: Events) -> Iterator[tuple[Flight, int, bool]]:
-    """Each event as record, with its time of publishing in milliseconds since 1970, and whether to spoil a copy."""
+def flights(source: pa.Table, events: Events, record: type[Flight] = Flight) -> Iterator[tuple[Flight, int, bool]]:
+    """Each event as record, with its time of publishing in milliseconds since 1970, and whether to spoil a copy.
+
+    Args:
+        source: the flights.
+        events: their events.
+        record: class of the records.
+    """
     columns = {name: source[name].to_pylist() for name in _COLUMNS}
     hours = [_EPOCH + dt.timedelta(seconds=s) for s in _seconds(source, "time_hour").tolist()]
     minutes = [dt.timedelta(minutes=m) for m in columns["minute"]]
@@ -183,7 +210,7 @@ def flights(source: pa.Table, events: Events) -> Iterator[tuple[Flight, int, boo
         status = statuses[status_number]
         known = status in _LEFT
         ended = status is Status.ARRIVED
-        flight = Flight(
+        flight = record(
             carrier=columns["carrier"][row],
             flight=columns["flight"][row],
             origin=columns["origin"][row],

@@ -1,27 +1,29 @@
 """The main job: publish, archive, deduplicate, verify, and check a query against the source file.
 
-The log is kept on disk beside the lake, so that a job that was killed goes on where it stopped. Where records are to be
-tampered with in the log, it is kept in memory, where faults can be injected; such a job is not continued.
+The log is kept on disk beside the lake, or both where they are named, so that a job that was killed goes on where it
+stopped. Where records are to be tampered with in the log, it is kept in memory, where faults can be injected; a job
+that tampers is not continued.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
 import onepipe as op
-from onepipe.audit.verdict import Hop, Kind, Verdict
-from onepipe.demo.flights import Events, Flight, delays_by_carrier, flights, life_events, source_table, spoil
+from onepipe.audit.verdict import Hop, Verdict
+from onepipe.demo.flights import Flight, delays_by_carrier, flight_class, flights, life_events, source_table, spoil
+from onepipe.demo.notes import Earlier, Notes, Published
+from onepipe.demo.places import Places
 from onepipe.demo.tampering import Tampered, Tampering, tamper_with_clean, tamper_with_log, tamper_with_raw, unnamed
-from onepipe.errors import ConfigurationError, InvalidRecord
+from onepipe.errors import InvalidRecord, NotAuthorized, TopicNotFound
 from onepipe.lake.account import account
 from onepipe.record import topic_of
 from onepipe.topic import Topic
@@ -31,12 +33,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from onepipe.lake import Lake
+
 Progress: TypeAlias = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 """Shows progress: from a title and a total to a context with a function that is told what was done."""
 
 PARTITIONS: Final = 8
-_JOB: Final = "job.json"
-_PUBLISHED: Final = "published.json"
 _STEP: Final = 1000
 
 
@@ -59,6 +61,7 @@ class Account:
         query_right: whether the query over the lake equals the one over the source file.
         delays: by carrier, flights and mean arrival delay, from the lake.
         seconds: by stage.
+        places: what is elsewhere than in the folder.
     """
 
     folder: Path
@@ -75,6 +78,7 @@ class Account:
     query_right: bool
     delays: Mapping[str, tuple[int, float | None]]
     seconds: Mapping[str, float]
+    places: Places
 
     @property
     def sound(self) -> bool:
@@ -117,77 +121,88 @@ def run_job(
     tampering: Tampering,
     flights: int | None,
     progress: Progress,
+    places: Places | None = None,
 ) -> Account:
     """Do the main job in a folder; a job that was killed there goes on.
 
     Args:
-        folder: where the log and the lake are made.
+        folder: where everything is made that is not elsewhere.
         seed: of everything random.
         tampering: what to do behind the pipeline's back.
         flights: how many flights of the file to take; all where None.
         progress: shows progress.
+        places: what is elsewhere; nothing where None.
 
     Raises:
-        MissingDependency: the data package, or one that the lake needs, is not installed.
-        ConfigurationError: the folder holds something else, or a job of other figures.
+        MissingDependency: the data package, or one that the log or the lake needs, is not installed.
+        ConfigurationError: the folder holds something else, or a job of other figures; or a place is none.
     """
-    return _Job(Path(folder).absolute(), seed, tampering, flights, progress).run()
+    return _Job(Path(folder).absolute(), seed, tampering, flights, progress, places or Places()).run()
 
 
 class _Job:
     """One run of the main job."""
 
-    def __init__(self, folder: Path, seed: int, tampering: Tampering, limit: int | None, progress: Progress) -> None:
+    def __init__(
+        self, folder: Path, seed: int, tampering: Tampering, limit: int | None, progress: Progress, places: Places
+    ) -> None:
         self.folder = folder
         self.seed = seed
         self.tampering = tampering
         self.limit = limit
         self.progress = progress
+        self.places = places
         self.seconds: dict[str, float] = {}
-        self.topic: Topic = topic_of(Flight)
+        self.plan = tampering.plan(seed, places.tampered)
+        figures = {"seed": seed, "flights": limit, "tampering": attrs.asdict(tampering), **places.shown()}
+        self.notes = Notes(folder, figures)
 
     def run(self) -> Account:
-        plan = self.tampering.plan(self.seed)
-        published = self._earlier()
+        earlier = self.notes.earlier()
         source = self._source()
-        if published is None:
-            self._start_over()
-        url = "memory://" if plan[Hop.LOG] else f"memory://{self.folder / 'log'}"
-        with op.connect(
-            url,
-            lake=self.folder / "lake",
-            partitions=PARTITIONS,
-            application="onepipe demo",
-            settings={"sync": "os"},  # a demonstration outlives its process; it need not outlive a power failure
-        ) as pipe:
-            tampered: list[Tampered] = []
+        published = earlier.published if earlier is not None else None
+        topic = self._start_over(earlier) if earlier is None or published is None else earlier.topic
+        record = flight_class(topic)
+        with self._connect() as pipe:
             if published is None:
-                published = self._publish(pipe, source)
-            tampered += self._tamper_with_log(pipe, plan[Hop.LOG])
-            self._archive(pipe, published)
-            self._dedup(pipe)
-            tampered += self._tamper_with_lake(plan, tampered)
-            with self._stage("verify", None):
-                verdict = pipe.verify(Flight)
-            with self._stage("query", None):
-                counts = account(pipe.lake, self.topic)
-                delays = lake_delays(pipe.table(Flight).to_arrow())
-            rows = pipe.table(Flight).count()
+                published = self._publish(pipe, record, source)
+            tampered = self._tamper_with_log(pipe, topic_of(record))
+            with self._stage("archive", published.published) as done:
+                pipe.archive(record, progress=done)
+            with self._stage("dedup", None):
+                pipe.dedup(record)
+            tampered += self._tamper_with_lake(pipe.lake, topic_of(record), tampered)
+            return self._account(pipe, record, source, published, tampered)
+
+    def _account(
+        self,
+        pipe: op.Pipeline,
+        record: type[Flight],
+        source: pa.Table,
+        published: Published,
+        tampered: list[Tampered],
+    ) -> Account:
+        with self._stage("verify", None):
+            verdict = pipe.verify(record)
+        with self._stage("query", None):
+            counts = account(pipe.lake, topic_of(record))
+            delays = lake_delays(pipe.table(record).to_arrow())
         return Account(
             self.folder,
             source.num_rows,
-            published["published"],
-            published["rejected"],
+            published.published,
+            published.rejected,
             counts.archived,
             sum(counts.quarantined.values()),
             counts.duplicates,
             counts.superseded,
-            rows,
+            pipe.table(record).count(),
             verdict,
             tuple(tampered),
             same_delays(delays, delays_by_carrier(source)),
             delays,
             self.seconds,
+            self.places,
         )
 
     @contextmanager
@@ -202,100 +217,84 @@ class _Job:
             source = source_table()
         return source if self.limit is None else source.slice(0, self.limit)
 
-    def _earlier(self) -> dict[str, Any] | None:
-        """What an earlier job in the folder had published, where it came that far.
+    def _connect(self) -> op.Pipeline:
+        own = "memory://" if self.plan.get(Hop.LOG) else f"memory://{self.folder / 'log'}"
+        return op.connect(
+            self.places.transport or own,
+            lake=self.places.lake_in(self.folder),
+            registry=self.places.registry_in(self.folder),
+            partitions=PARTITIONS,
+            application="onepipe demo",
+            # a demonstration outlives its process; it need not outlive a power failure
+            settings=None if self.places.transport else {"sync": "os"},
+        )
 
-        Raises:
-            ConfigurationError: the folder is not empty and no job of these figures began in it.
+    def _start_over(self, earlier: Earlier | None) -> str:
+        """Clear what a job left that was killed while it published, of which nothing was archived; the topic's name.
+
+        The folder is noted as the job's own before anything else is in it, and the topic before it is made: nothing is
+        cleared that is not. What is elsewhere is reached before anything is noted, so that a wrong URL leaves no trace.
         """
-        job = self.folder / _JOB
-        if not job.exists():
-            if self.folder.exists() and any(path != _unfinished(job) for path in self.folder.iterdir()):
-                remedy = "name a new or empty folder: --dir DIR"
-                message = f"{self.folder} holds something else, or a job that cannot be continued"
-                raise ConfigurationError(message, remedy=remedy)
-            return None
-        if json.loads(job.read_text("utf-8")) != self._identity():
-            raise ConfigurationError(
-                f"{self.folder} holds a job of other figures", remedy="name another folder: --dir DIR"
-            )
-        published = self.folder / _PUBLISHED
-        found: dict[str, Any] | None = json.loads(published.read_text("utf-8")) if published.exists() else None
-        return found
-
-    def _identity(self) -> dict[str, Any]:
-        """What must be the same for a job to be continued."""
-        return {"seed": self.seed, "flights": self.limit, "tampering": attrs.asdict(self.tampering)}
-
-    def _start_over(self) -> None:
-        """Clear what a job left that was killed while it published: nothing of it was archived.
-
-        The folder is noted as the job's own before anything else is in it: nothing is cleared that is not.
-        """
+        if self.places.shared:
+            self._reach_places(earlier)
+        topic = self.places.new_topic()
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.tampering:
-            _write_whole(self.folder / _JOB, self._identity())
+            self.notes.begin(topic)
         for part in ("lake", "log"):
             shutil.rmtree(self.folder / part, ignore_errors=True)
+        return topic
 
-    def _publish(self, pipe: op.Pipeline, source: pa.Table) -> dict[str, Any]:
+    def _reach_places(self, earlier: Earlier | None) -> None:
+        """See that what is elsewhere is there, and delete the topic that an earlier job began to publish.
+
+        A writer that was killed can vouch for nothing: so the topic is not gone on with.
+        """
+        url, registry = self.places.transport or "memory://", self.places.registry or "memory://"
+        with op.connect(url, registry=registry, lake=self.places.lake_in(self.folder)) as pipe:
+            pipe.lake.topics()
+            if earlier is not None and self.places.transport:
+                with suppress(TopicNotFound, NotAuthorized):
+                    pipe.transport.delete_topic(earlier.topic)
+
+    def _publish(self, pipe: op.Pipeline, record: type[Flight], source: pa.Table) -> Published:
         events = life_events(source, self.seed)
         rejected: Counter[str] = Counter()
         with self._stage("publish", len(events)) as done, pipe.producer() as producer:
-            published = publish_events(producer, source, events, rejected, done)
-        found = {"published": published, "rejected": dict(sorted(rejected.items()))}
+            count = publish_events(producer, flights(source, events, record), rejected, done)
+        published = Published(count, dict(sorted(rejected.items())))
         if not self.tampering:
-            self._note_published(found)
-        return found
+            self.notes.end_publishing(published)
+        return published
 
-    def _note_published(self, found: Mapping[str, Any]) -> None:
-        _write_whole(self.folder / _PUBLISHED, found)
-
-    def _tamper_with_log(self, pipe: op.Pipeline, kinds: list[Kind]) -> list[Tampered]:
+    def _tamper_with_log(self, pipe: op.Pipeline, topic: Topic) -> list[Tampered]:
+        kinds = self.plan.get(Hop.LOG)
         if not kinds:
             return []
         faults: Any = pipe.transport
-        return tamper_with_log(pipe.transport, faults.faults, self.topic, kinds, self.seed)
+        return tamper_with_log(pipe.transport, faults.faults, topic, kinds, self.seed)
 
-    def _archive(self, pipe: op.Pipeline, published: Mapping[str, Any]) -> None:
-        with self._stage("archive", published["published"]) as done:
-            pipe.archive(Flight, progress=done)
-
-    def _dedup(self, pipe: op.Pipeline) -> None:
-        with self._stage("dedup", None):
-            pipe.dedup(Flight)
-
-    def _tamper_with_lake(self, plan: Mapping[Hop, list[Kind]], earlier: list[Tampered]) -> list[Tampered]:
-        raw, clean = (self.folder / "lake" / table / self.topic.name for table in ("raw", "clean"))
-        in_raw = tamper_with_raw(raw, self.topic, plan[Hop.RAW], self.seed, earlier)
-        return in_raw + tamper_with_clean(clean, self.topic, plan[Hop.CLEAN], self.seed, [*earlier, *in_raw])
-
-
-def _write_whole(path: Path, value: Any) -> None:
-    """Write JSON to a file whole, or not at all."""
-    unfinished = _unfinished(path)
-    unfinished.write_text(json.dumps(value), "utf-8")
-    unfinished.replace(path)
-
-
-def _unfinished(path: Path) -> Path:
-    return path.with_suffix(".writing")
+    def _tamper_with_lake(self, lake: Lake, topic: Topic, earlier: list[Tampered]) -> list[Tampered]:
+        in_raw = tamper_with_raw(lake, topic, self.plan[Hop.RAW], self.seed, earlier)
+        return in_raw + tamper_with_clean(lake, topic, self.plan[Hop.CLEAN], self.seed, [*earlier, *in_raw])
 
 
 def publish_events(
-    producer: op.Producer, source: pa.Table, events: Events, rejected: Counter[str], done: Callable[[int], None]
+    producer: op.Producer,
+    events: Iterable[tuple[Flight, int, bool]],
+    rejected: Counter[str],
+    done: Callable[[int], None],
 ) -> int:
     """Publish events in their order, offering spoiled copies too; how many were published.
 
     Args:
         producer: where to.
-        source: the flights.
-        events: their events.
+        events: each as record, with its time of publishing, and whether to offer a spoiled copy first.
         rejected: counts, by rule, the refusals of spoiled copies.
         done: told how many events were published since it was told last.
     """
     published = 0
-    for flight, timestamp, invalid in flights(source, events):
+    for flight, timestamp, invalid in events:
         if invalid:
             try:
                 producer.publish(spoil(flight, published), timestamp=timestamp)

@@ -11,7 +11,6 @@ import random
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
@@ -26,10 +25,12 @@ from onepipe.schema.keys import key_values
 from onepipe.transport import Message, TopicPartition
 
 if TYPE_CHECKING:
+    from onepipe.lake import Lake
+    from onepipe.lake.storage import Storage
+    from onepipe.lake.table import LakeTable
     from onepipe.topic import Topic
     from onepipe.transport import Transport
 
-PLACES: Final = (Hop.LOG, Hop.RAW, Hop.CLEAN)
 _CHANGED: Final = "distance"
 
 
@@ -63,15 +64,15 @@ class Tampering:
     def __bool__(self) -> bool:
         return bool(self.lose or self.repeat or self.alter)
 
-    def plan(self, seed: int) -> dict[Hop, list[Kind]]:
+    def plan(self, seed: int, places: Sequence[Hop]) -> dict[Hop, list[Kind]]:
         """What to do in each place: each kind goes through the places in turn, from one that the seed chooses."""
-        start = random.Random(seed).randrange(len(PLACES))  # noqa: S311 - reproducible by its seed
-        plan: dict[Hop, list[Kind]] = {place: [] for place in PLACES}
+        start = random.Random(seed).randrange(len(places))  # noqa: S311 - reproducible by its seed
+        plan: dict[Hop, list[Kind]] = {place: [] for place in places}
         for shift, (kind, count) in enumerate(
             ((Kind.LOST, self.lose), (Kind.REPEATED, self.repeat), (Kind.ALTERED, self.alter))
         ):
             for number in range(count):
-                plan[PLACES[(start + shift + number) % len(PLACES)]].append(kind)
+                plan[places[(start + shift + number) % len(places)]].append(kind)
         return plan
 
 
@@ -138,7 +139,7 @@ def tamper_with_log(
 
 
 def tamper_with_raw(
-    folder: Path, topic: Topic, kinds: Sequence[Kind], seed: int, spared: Sequence[Tampered] = ()
+    lake: Lake, topic: Topic, kinds: Sequence[Kind], seed: int, spared: Sequence[Tampered] = ()
 ) -> list[Tampered]:
     """Tamper with rows of raw files, each of another identity: the files keep their names.
 
@@ -149,11 +150,12 @@ def tamper_with_raw(
     def describe(kind: Kind, row: Mapping[str, Any]) -> Tampered:
         return Tampered(kind, Hop.RAW, row[c.PARTITION], row[c.OFFSET], _identity(topic, row[c.KEY]))
 
-    return _tamper_with_files(folder, kinds, f"raw {seed}", describe, pc.field(c.ERROR).is_null(), spared)
+    eligible = pc.field(c.ERROR).is_null()
+    return _tamper_with_files(lake.storage, lake.raw(topic.name), kinds, f"raw {seed}", describe, eligible, spared)
 
 
 def tamper_with_clean(
-    folder: Path, topic: Topic, kinds: Sequence[Kind], seed: int, spared: Sequence[Tampered] = ()
+    lake: Lake, topic: Topic, kinds: Sequence[Kind], seed: int, spared: Sequence[Tampered] = ()
 ) -> list[Tampered]:
     """Tamper with rows of clean files: the files keep their names.
 
@@ -165,11 +167,13 @@ def tamper_with_clean(
         identity = {name: row[name] for name in topic.identity}
         return Tampered(kind, Hop.CLEAN, row[c.PARTITION], row[c.OFFSET], identity)
 
-    return _tamper_with_files(folder, kinds, f"clean {seed}", describe, ~pc.field(c.DELETED), spared)
+    eligible = ~pc.field(c.DELETED)
+    return _tamper_with_files(lake.storage, lake.clean(topic.name), kinds, f"clean {seed}", describe, eligible, spared)
 
 
 def _tamper_with_files(
-    folder: Path,
+    storage: Storage,
+    table: LakeTable | None,
     kinds: Sequence[Kind],
     seed: str,
     describe: Callable[[Kind, Mapping[str, Any]], Tampered],
@@ -178,37 +182,47 @@ def _tamper_with_files(
 ) -> list[Tampered]:
     if not kinds:
         return []
-    files = sorted(file for file in folder.rglob("*.parquet") if not file.relative_to(folder).parts[0].startswith("_"))
-    chosen = _choose(files, kinds, random.Random(seed), describe, eligible, spared)  # noqa: S311 - reproducible by its seed
+    files = table.snapshot().paths() if table else []
+    chance = random.Random(seed)  # noqa: S311 - reproducible by its seed
+    chosen = _choose(storage, files, kinds, chance, describe, eligible, spared)
     for file in {file for file, _ in chosen}:
-        table = pq.read_table(file, partitioning=None)
-        for (_, row), tampered in sorted(
-            ((place, t) for place, t in chosen.items() if place[0] == file), key=lambda item: -item[0][1]
-        ):
-            table = _changed(table, row, tampered.kind)
-        pq.write_table(table, file, compression="zstd")
+        rows = {row: tampered.kind for (path, row), tampered in chosen.items() if path == file}
+        _rewrite(storage, file, rows)
     return list(chosen.values())
 
 
+def _rewrite(storage: Storage, file: str, kinds: Mapping[int, Kind]) -> None:
+    """Put another file in a file's place, in which some rows, by number, were tampered with."""
+    with storage.open(file) as content:
+        table = pq.read_table(content)
+    for row in sorted(kinds, reverse=True):
+        table = _changed(table, row, kinds[row])
+    with storage.temporary() as changed:
+        pq.write_table(table, changed, compression="zstd")
+        storage.delete(file)
+        storage.publish(changed, file)
+
+
 def _choose(
-    files: Sequence[Path],
+    storage: Storage,
+    files: Sequence[str],
     kinds: Sequence[Kind],
     chance: random.Random,
     describe: Callable[[Kind, Mapping[str, Any]], Tampered],
     eligible: pc.Expression,
     spared: Sequence[Tampered],
-) -> dict[tuple[Path, int], Tampered]:
+) -> dict[tuple[str, int], Tampered]:
     """For each kind a row of a file, of all rows with the same chance, each of another identity."""
-    ends = list(accumulate(pq.read_metadata(file).num_rows for file in files))
+    ends = list(accumulate(_row_count(storage, file) for file in files))
     total = ends[-1] if ends else 0
     taken = [dict(tampered.identity) for tampered in spared]
-    chosen: dict[tuple[Path, int], Tampered] = {}
+    chosen: dict[tuple[str, int], Tampered] = {}
     for number in chance.sample(range(total), total):
         if len(chosen) == len(kinds):
             break
         at = bisect_right(ends, number)
         row = number - (ends[at - 1] if at else 0)
-        found = _row(files[at], row).filter(eligible).to_pylist()
+        found = _row(storage, files[at], row).filter(eligible).to_pylist()
         if found:
             tampered = describe(kinds[len(chosen)], found[0])
             if dict(tampered.identity) not in taken:
@@ -218,14 +232,21 @@ def _choose(
     return chosen
 
 
-def _row(file: Path, number: int) -> pa.Table:
+def _row_count(storage: Storage, file: str) -> int:
+    with storage.open(file) as content:
+        count: int = pq.read_metadata(content).num_rows
+    return count
+
+
+def _row(storage: Storage, file: str, number: int) -> pa.Table:
     """One row of a Parquet file."""
-    parquet = pq.ParquetFile(file)
-    for group in range(parquet.num_row_groups):
-        rows = parquet.metadata.row_group(group).num_rows
-        if number < rows:
-            return parquet.read_row_group(group).slice(number, 1)
-        number -= rows
+    with storage.open(file) as content:
+        parquet = pq.ParquetFile(content)
+        for group in range(parquet.num_row_groups):
+            rows = parquet.metadata.row_group(group).num_rows
+            if number < rows:
+                return parquet.read_row_group(group).slice(number, 1)
+            number -= rows
     raise IndexError(number)
 
 
