@@ -84,17 +84,20 @@ class KafkaProcess(Kafka):
         process: the process, once started.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] = _NOTHING) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str] = _NOTHING, ports: tuple[int, int] | None = None
+    ) -> None:
         """Prepare a broker; `start` runs it.
 
         Args:
-            folder: an empty folder.
+            folder: an empty folder, or that of an earlier broker, whose data goes on.
             settings: further settings of the server; `{port}` and `{controller}` in them are replaced.
+            ports: for clients, and for the controller; free ones where None.
 
         Raises:
             Missing: Java, or what fetches the jars, is not there.
         """
-        port, controller = free_ports(2)
+        port, controller = ports or free_ports(2)
         super().__init__(f"127.0.0.1:{port}")
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
@@ -104,8 +107,9 @@ class KafkaProcess(Kafka):
         text = "".join(f"{name}={value}\n" for name, value in lines.items())
         self._settings.write_text(text.replace("{port}", str(port)).replace("{controller}", str(controller)))
         storage = [*_java("-Xmx256m"), "kafka.tools.StorageTool", "format", "-c", str(self._settings)]
-        identity = urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
-        subprocess.run([*storage, "-t", identity], capture_output=True, check=True)
+        if not (folder / "data" / "meta.properties").exists():
+            identity = urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+            subprocess.run([*storage, "-t", identity], capture_output=True, check=True)
 
     def start(self) -> None:
         """Run the broker on its data folder, and wait until it answers."""

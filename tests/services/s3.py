@@ -81,21 +81,22 @@ class Versitygw(S3Store):
         process: the process, once started.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int | None = None) -> None:
         """Prepare a store; `start` runs it.
 
         Args:
-            folder: an empty folder.
+            folder: an empty folder, or that of an earlier store, whose data goes on.
+            port: where it listens; a free one where None.
 
         Raises:
             Missing: the program is not there, and cannot be built.
         """
         self._program = _program()
-        (self._port,) = free_ports(1)
+        self._port = port or free_ports(1)[0]
         super().__init__(f"http://127.0.0.1:{self._port}", "onepipe-access", "onepipe-secret-of-the-tests")
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
-        (folder / "buckets").mkdir()
+        (folder / "buckets").mkdir(exist_ok=True)
 
     def start(self) -> None:
         """Run the store on its folder, and wait until it answers."""
