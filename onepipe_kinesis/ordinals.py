@@ -217,11 +217,11 @@ class Ordinals:
 
     def _firmly(self, read: Callable[[], T]) -> T:
         """Read again where retention took, between two reads, what the second one was to begin with."""
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             try:
                 return read()
             except Trimmed:
-                continue
+                time.sleep(backoff(attempt))
         raise TransportError(
             "retention takes records faster than they are counted",
             topic=self._partition.topic,

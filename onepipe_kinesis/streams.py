@@ -21,7 +21,6 @@ from onepipe_kinesis.store import Store, update
 _POINTS: Final = "points"
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
-_LOOK_SECONDS: Final = 1.0
 
 T = TypeVar("T")
 
@@ -80,7 +79,6 @@ class Streams:
         self.store = store
         self.timeout = timeout
         self._layouts: dict[str, Layout] = {}
-        self._looked: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def call(self, call: Callable[[], T], what: str, *, topic: str | None = None, partition: int | None = None) -> T:
@@ -143,24 +141,22 @@ class Streams:
             self._layouts[name] = layout
         return layout
 
-    def follow(self, name: str, log: str) -> Layout:
-        """The partitions of a log that is read, looked at anew now and then: its shards may have been split or merged.
+    def of_log(self, name: str, log: str, *, anew: bool = False) -> Layout:
+        """The partitions of a log that is read, as this client saw them last, or as they are now.
 
         Raises:
             TopicNotFound: the stream was deleted.
             PositionLost: it was deleted and created again.
         """
-        now = time.monotonic()
-        layout = self._layouts.get(name)
-        if layout is None or now - self._looked.get(name, 0.0) >= _LOOK_SECONDS:
+        layout = self.layout(name)
+        if anew or layout.log != log:
             layout = self.refresh(name)
-            self._looked[name] = now
         if layout.log != log:
             raise replaced(name)
         return layout
 
     def confirm(self, name: str, log: str) -> None:
-        """Look whether a stream is still this log. Errors as `follow`."""
+        """Look whether a stream is still this log. Errors as `of_log`."""
         stream = self.look(name)
         if stream is None:
             self.forget(name)

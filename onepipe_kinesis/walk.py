@@ -108,13 +108,14 @@ class Walk:
         return step
 
     def _step(self) -> Step:
-        layout = self._streams.layout(self._partition.topic)
-        if layout.log != self._partition.log:
-            layout = self._streams.follow(self._partition.topic, self._partition.log)
+        layout = self._streams.of_log(self._partition.topic, self._partition.log)
         shard = self._shard(layout)
-        if shard is None:
-            if self.at is not None:  # retention took the whole shard
+        if shard is None and self.at is not None:  # another client knows of newer ones
+            layout = self._streams.of_log(self._partition.topic, self._partition.log, anew=True)
+            shard = self._shard(layout)
+            if shard is None:  # retention took the whole shard
                 raise Trimmed
+        if shard is None:
             return Step([], at_end=True, until=0)
         started = time.time_ns() // 1_000_000
         try:
@@ -155,6 +156,9 @@ class Walk:
 
     def _lineage(self, layout: Layout) -> list[Shard]:
         return lineage(layout.points[self._partition.number], layout.shards)
+
+    def _later(self, layout: Layout, shard: Shard) -> list[Shard]:
+        return [other for other in self._lineage(layout) if other.number > shard.number]
 
     def _must_open(self, now: int, retention_ms: int) -> bool:
         """Whether an iterator is to be replaced: one that retention may have passed is not trusted."""
@@ -205,10 +209,10 @@ class Walk:
 
     def _go_on(self, shard: Shard) -> bool:
         """Enter the shard that follows a closed one which was read whole; False where none is known yet."""
-        later = [s for s in self._lineage(self._streams.layout(self._partition.topic)) if s.number > shard.number]
+        topic, log = self._partition.topic, self._partition.log
+        later = self._later(self._streams.of_log(topic, log), shard)
         if not later:
-            layout = self._streams.follow(self._partition.topic, self._partition.log)
-            later = [s for s in self._lineage(layout) if s.number > shard.number]
+            later = self._later(self._streams.of_log(topic, log, anew=True), shard)
         if not later:
             return False
         self.at, self._after, self._inclusive = later[0].number, None, False

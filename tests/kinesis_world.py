@@ -31,13 +31,15 @@ class World:
         self.url = url
         self.boto = boto
         self.topic = f"world-{uuid.uuid4().hex}"
+        self._opened: list[KinesisTransport] = []
         self.transport = self.open(**settings)
         self.transport.create_topic(self.topic, partitions=partitions)
 
     def open(self, **settings: str) -> KinesisTransport:
-        """One more transport."""
+        """One more transport; it is closed with this."""
         transport = open_transport(self.url, {**QUICK, **settings})
         assert isinstance(transport, KinesisTransport)
+        self._opened.append(transport)
         return transport
 
     def put(self, values: Sequence[str], partition: int = 0, writer: Any = None) -> list[Outcome]:
@@ -84,7 +86,8 @@ class World:
     def close(self) -> None:
         """Delete the stream."""
         self.transport.delete_topic(self.topic)
-        self.transport.close()
+        for transport in self._opened:
+            transport.close()
 
     def _wait(self) -> None:
         until(lambda: self._status() == "ACTIVE")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import threading
 import time
 
 import attrs
@@ -108,6 +110,73 @@ def test_a_new_partition_can_be_written(make):
     with pytest.raises(TopicNotFound):
         world.put(["3"], 2, writer)
     assert world.values(1) == ["2"]
+
+
+def test_a_reader_goes_to_what_others_remember_of_shards_it_never_saw(make, monkeypatch):
+    monkeypatch.setattr("onepipe_kinesis.ordinals._REMEMBER_MS", 0)
+    world = make()
+    world.put(["0"])
+    reader = world.reader(0)
+    other = world.open()
+    world.split(0, MIDDLE)
+    world.put(["1", "2"])
+    assert world.values(0, transport=other) == ["0", "1", "2"]
+    reader.seek(TopicPartition(world.topic, 0), 3)
+    with faults(world.transport) as faulty:
+        faulty.before["first_iterator"] = once("InvalidArgumentException", 1000)
+        assert reader.poll(10, 0.1) == []
+        world.put(["3"])
+        read = []
+        until(lambda: read.extend(reader.poll(10, 0.05)) or read)
+    assert [(message.offset, message.value) for message in read] == [(3, b"3")]
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_repeated_or_reordered_while_shards_change(make):
+    world = make(3, **{"batch.bytes": "200"})
+    reader = world.reader(0, 1, 2)
+    writer, told, stop = world.transport.writer(), [], threading.Event()
+    count = itertools.count()
+
+    def publish():
+        while not stop.is_set():
+            number = next(count)
+            writer.append(Outgoing(world.topic, number % 3, None, str(number).encode(), (), 0), told.append)
+            stop.wait(0.004)
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        world.split(0, MIDDLE // 5)  # 3 and 4
+        world.split(2, MIDDLE + MIDDLE // 2)  # 5 and 6
+        world.merge(4, 1)  # 7
+        world.merge(7, 5)  # 8, with the points of partitions 1 and 2
+        world.split(8, MIDDLE)  # 9 and 10
+        world.merge(9, 10)
+    finally:
+        stop.set()
+        thread.join()
+    assert writer.flush(60)
+    total = next(count)
+    assert [outcome.error for outcome in told] == [None] * total
+    for read in (to_end(reader), to_end(world.reader(0, 1, 2, transport=world.open()))):
+        for partition in range(3):
+            own = [message for message in read if message.partition == partition]
+            assert [int(message.value) for message in own] == list(range(partition, total, 3))
+            assert [message.offset for message in own] == list(range(len(own)))
+
+
+def test_a_group_takes_up_the_partition_that_a_split_made(make, monkeypatch):
+    monkeypatch.setattr("onepipe_kinesis.group._LOOK_SECONDS", 0.2)
+    world = make()
+    reader = world.transport.group_reader([world.topic], "all")
+    until(lambda: reader.poll(10, 0.05) == [] and len(reader.assignment()) == 1)
+    world.split(0, MIDDLE)
+    world.put_foreign(b"new", "x", MIDDLE)
+    read = []
+    until(lambda: read.extend(reader.poll(10, 0.05)) or read)
+    assert [(message.partition, message.value) for message in read] == [(1, b"new")]
+    assert len(reader.assignment()) == 2
 
 
 # Refusals.
@@ -263,7 +332,6 @@ def test_offsets_leap_where_records_may_have_come_and_gone_uncounted(make):
         reader.seek(partition, 2)
         with pytest.raises(PositionLost):
             reader.poll(10, 1.0)
-    other.close()
 
 
 def test_every_reader_counts_alike_from_whatever_is_remembered(make, monkeypatch):
@@ -282,7 +350,6 @@ def test_every_reader_counts_alike_from_whatever_is_remembered(make, monkeypatch
             assert [(m.offset, m.value) for m in to_end(reader)] == expected[gone:]
             reader.seek(partition, 19)
             assert [m.offset for m in to_end(reader)] == [19]
-        other.close()
 
 
 def test_a_reader_that_retention_passed_is_told(make):
