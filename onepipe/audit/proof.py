@@ -119,14 +119,55 @@ def _contradictions(
     wrong: dict[int, Contradiction] = {}
     first = 0
     for batch in _batches(file, source):
-        made = _read(reader, batch)
-        for name in batch.schema.names:
-            if name in made.schema.names:
-                for row in _differing(batch.column(name), made.column(name).combine_chunks()):
-                    writer = name in _WRITER or (first + row in wrong and wrong[first + row].writer)
-                    wrong[first + row] = Contradiction(_how(name), writer)
+        found = _compared(reader, batch)
+        if late := _known_later(batch, found, topic, schemas, file.place.log):
+            found = {row: contradiction for row, contradiction in found.items() if row not in late}
+        wrong.update((first + row, contradiction) for row, contradiction in found.items())
         first += batch.num_rows
     return wrong
+
+
+def _compared(reader: RowReader, batch: pa.RecordBatch) -> dict[int, Contradiction]:
+    """By number in the batch, the rows that are not what a reader makes of their messages."""
+    wrong: dict[int, Contradiction] = {}
+    made = _read(reader, batch)
+    for name in batch.schema.names:
+        if name in made.schema.names:
+            for row in _differing(batch.column(name), made.column(name).combine_chunks()):
+                writer = name in _WRITER or (row in wrong and wrong[row].writer)
+                wrong[row] = Contradiction(_how(name), writer)
+    return wrong
+
+
+def _known_later(
+    batch: pa.RecordBatch, wrong: Collection[int], topic: Topic, schemas: Mapping[int | str, Any], log: str
+) -> set[int]:
+    """The rows among some that are what their messages gave while the registry did not know their schemas.
+
+    That a file's footer names a schema contradicts no row that says it was not known: the registry may have learnt it
+    while the file was written, or before another file that was joined with this one.
+    """
+    held = batch.column(c.ERROR)
+    rows = [row for row in sorted(wrong) if (held[row].as_py() or "").startswith(c.Quarantine.UNKNOWN_SCHEMA)]
+    if not rows:
+        return set()
+    some = batch.take(pa.array(rows))
+    late: set[int] = set()
+    for known in _less_known(schemas, set(some.column(c.SCHEMA).to_pylist())):
+        differing = _compared(RowReader(topic, _FooterSchemas(known, None), log), some)
+        late.update(row for number, row in enumerate(rows) if number not in differing)
+    return late
+
+
+def _less_known(schemas: Mapping[int | str, Any], values: Collection[int | None]) -> Iterator[Mapping[int | str, Any]]:
+    """What the registry may have known: no schema, or one of those that values name, and none that keys do."""
+    yield {}
+    for value in values:
+        yield {
+            name: document
+            for name, document in schemas.items()
+            if name == value or (value is None and isinstance(name, str))
+        }
 
 
 def _batches(file: RawFile, source: str) -> Iterator[pa.RecordBatch]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from confluent_kafka.schema_registry import (
     SchemaRegistryClient,
@@ -18,6 +20,9 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from foreign_world import MILLIS_TYPE, World, avro, body, record, world
 
 import onepipe as op
+from onepipe.audit.inventory import take_inventory
+from onepipe.audit.proof import contradictions
+from onepipe.lake.archive import ArchiveLimits
 from onepipe.schema.framing import VALUE_HEADER, frame, single_object
 from onepipe.schema.model import Schema
 
@@ -163,6 +168,69 @@ def test_a_schema_id_that_is_known_later_accuses_no_earlier_file(company: World)
     company.lake_it(topic)
     assert [bool(error) for error in company.errors(topic)].count(True) == 1
     company.require_balanced(topic)
+
+
+def test_a_schema_id_that_is_known_later_accuses_no_row_of_a_joined_file(company: World) -> None:
+    first = company.register("shop.orders-value", ORDER)
+    early = [avro(first, ORDER, order(1)), avro(first + 1, WIDER, order(2, note=""))]
+    company.write(*((b"k", value) for value in early for _ in range(2)))
+    topic = orders(company)
+    company.lake_it(topic)
+    assert company.register("shop.orders-value", WIDER) == first + 1
+    company.write(*((b"k", avro(first + 1, WIDER, order(number, note=""))) for number in (3, 4)))
+    company.lake_it(topic)
+    assert company.pipe.maintain(topic).raw.after == 2
+    assert [bool(error) for error in company.errors(topic)].count(True) == 2
+    company.require_balanced(topic)
+
+
+def test_a_schema_id_that_becomes_known_while_a_file_is_written_accuses_none_of_its_rows(company: World) -> None:
+    first = company.register("shop.orders-value", ORDER)
+    topic = orders(company)
+    company.write(*((b"k", avro(first + 1, WIDER, order(number, note=""))) for number in range(1, 5)))
+
+    def learn(_count: int) -> None:
+        company.register("shop.orders-value", WIDER)
+
+    company.pipe.archive(topic, limits=ArchiveLimits(batch=1), progress=learn)
+    company.pipe.dedup(topic)
+    errors = company.errors(topic)
+    assert 0 < [bool(error) for error in errors].count(True) < len(errors)
+    company.require_balanced(topic)
+
+
+def test_a_keys_schema_that_is_known_later_accuses_no_row_of_a_joined_file(company: World) -> None:
+    schema_id = company.register("shop.orders-value", ORDER)
+    key_id = company.register("shop.orders-key", '"string"')
+    topic = orders(company, key="registry", lift={"sku": "$key"}, identity="sku")
+    value = avro(schema_id, ORDER, order(1))
+    keys = [avro(number, "string", "a") for number in (key_id, key_id + 1)]
+    for _ in range(2):
+        company.write(*((key, value) for key in keys for _ in range(2)))
+        company.lake_it(topic)
+        assert company.register("shop.orders-key", '{"type": "string", "note": "later"}') == key_id + 1
+    assert [bool(error) for error in company.errors(topic)].count(True) == 2
+    assert company.pipe.maintain(topic).raw.after == 2
+    company.require_balanced(topic)
+
+
+def test_a_row_that_only_claims_an_unknown_schema_is_accused(company: World) -> None:
+    """What it holds beside its error is not what a message gives that is not decoded."""
+    schema_id = company.register("shop.orders-value", ORDER)
+    company.write(*((b"k", avro(schema_id, ORDER, order(number))) for number in (1, 2, 4)))
+    topic = orders(company)
+    company.lake_it(topic)
+    lake = company.pipe.lake
+    table = lake.raw(topic.name)
+    file = take_inventory(lake.storage, table.snapshot(), table.root).files[0]
+    assert contradictions(lake.storage, file, [topic], file.footer.schemas) == {}
+    path = Path(lake.storage.uri(file.path).removeprefix("file://"))
+    rows = pq.read_table(path, partitioning=None)
+    for claimed, wrong in (("unknown schema: the registry has no schema id 1", {0}), (None, set())):
+        errors = pa.array([claimed, *[None] * (rows.num_rows - 1)], pa.string())
+        changed = rows.set_column(rows.schema.get_field_index("_op_error"), "_op_error", errors)
+        pq.write_table(changed, path)
+        assert contradictions(lake.storage, file, [topic], file.footer.schemas).keys() == wrong
 
 
 def test_referenced_schemas_are_resolved(company: World) -> None:
