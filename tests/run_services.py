@@ -32,17 +32,17 @@ def main() -> int:
     taken = [str(port) for port in ports if _listens(port)]
     if taken:
         return _complain(f"somebody listens on {', '.join(taken)}; choose others: --kafka-port N, --s3-port N")
-    signal.signal(signal.SIGTERM, _end)
-    with contextlib.ExitStack() as running:
+    for told in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told, _end)
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as running:
         try:
             broker = _kafka(folder / "kafka", (ports[0], ports[1]), running)
             store = _s3(folder / "s3", ports[2], running)
         except Missing as missing:
             return _complain(f"{missing}; docs/how-to/run-the-demo-on-kafka-and-s3.md says what will do instead")
-        with contextlib.suppress(KeyboardInterrupt):
-            _say(folder, broker, store)
-            signal.pause()
-        sys.stderr.write("ending …\n")
+        running.callback(sys.stderr.write, "ending …\n")
+        _say(folder, broker, store)
+        signal.pause()
     return 0
 
 
