@@ -5,10 +5,12 @@ import json
 import pytest
 from demo_process import run
 
+import onepipe as op
 from onepipe.audit.verdict import Hop, Kind
 from onepipe.audit.verify import verify
 from onepipe.demo.account import text_account
 from onepipe.demo.flights import Flight, source_table
+from onepipe.demo.places import Places
 from onepipe.demo.tampering import Tampering, unnamed
 from onepipe.errors import ConfigurationError
 from onepipe.lake import open_lake
@@ -155,6 +157,52 @@ def test_a_log_and_a_lake_that_are_not_the_demos_are_left_alone(tmp_path):
 def test_a_job_of_other_figures_is_not_continued(account):
     with pytest.raises(ConfigurationError, match="other figures"):
         run(account.folder, FEW - 1)
+
+
+def elsewhere(folder) -> Places:
+    """A log and a lake that others may use too."""
+    return Places(f"memory://{folder / 'their log'}", str(folder / "their lake"))
+
+
+def test_a_demo_elsewhere_gives_the_same_figures_under_a_topic_of_its_own_and_goes_on(account, tmp_path):
+    found = run(tmp_path / "demo", FEW, places=elsewhere(tmp_path))
+    same(account, found)
+    assert found.verdict.topic.startswith("Flights-")
+    same(found, run(tmp_path / "demo", FEW, places=elsewhere(tmp_path)))
+    assert not {"log", "lake"} & {path.name for path in (tmp_path / "demo").iterdir()}
+    assert f"verify {found.verdict.topic} --lake '{tmp_path / 'their lake'}'" in text_account(found)
+
+
+def test_demos_elsewhere_leave_each_other_and_what_is_there_alone(tmp_path):
+    places = elsewhere(tmp_path)
+    with op.connect(places.transport, lake=places.lake, partitions=2) as pipe:
+        pipe.register(Flight)
+        first, second = (run(tmp_path / name, FEW, seed=seed, places=places) for name, seed in (("one", 1), ("two", 2)))
+        assert first.verdict.balanced
+        assert second.verdict.balanced
+        assert {"Flights", first.verdict.topic, second.verdict.topic} <= set(pipe.transport.topics())
+        assert pipe.transport.describe_topic("Flights").partitions == 2
+        assert pipe.archive(Flight).rows == 0
+        assert verify(pipe.lake, pipe.lake.topic(first.verdict.topic)).balanced
+
+
+def test_in_a_log_elsewhere_nothing_is_tampered_with_but_all_of_it_in_the_lake(tmp_path):
+    account = run(tmp_path / "demo", FEW, tampering=Tampering(3, 3, 3), places=elsewhere(tmp_path))
+    assert len(account.tampered) == len(account.verdict.findings) == 9
+    assert not account.unnamed
+    assert {finding.hop for finding in account.verdict.findings} == {Hop.RAW, Hop.CLEAN}
+
+
+def test_a_job_of_another_place_is_not_continued(tmp_path):
+    run(tmp_path / "demo", FEW, places=elsewhere(tmp_path))
+    with pytest.raises(ConfigurationError, match="other figures"):
+        run(tmp_path / "demo", FEW, places=Places(lake=str(tmp_path / "their lake")))
+
+
+def test_no_secret_of_a_place_is_noted_or_shown():
+    places = Places("kafka://user:hush@host:9092?ssl.keystore.password=hush", "lake", "postgresql://user:hush@host/db")
+    assert "hush" not in str(places.shown())
+    assert places.shown()["transport"].startswith("kafka://user:")
 
 
 def test_the_source_has_as_many_flights_as_identities():
