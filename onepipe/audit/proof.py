@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from onepipe.audit.readable import local_files
 from onepipe.errors import CorruptFile, NotRegistered, SchemaError
 from onepipe.lake import columns as c
-from onepipe.lake.raw_headers import message_headers
 from onepipe.lake.raw_rows import RowReader
 from onepipe.schema.framing import FINGERPRINT_PREFIX, GUID_PREFIX
 from onepipe.schema.model import Schema
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from onepipe.topic import Topic
 
 _BATCH: Final = 16_384
-_MILLISECOND: Final = 1000
-_BEYOND: Final = (1 << 63) - 1
 _WRITER: Final = frozenset({c.EPOCH, c.SEQUENCE})
 _DIGEST: Final = frozenset({c.DIGEST_HI, c.DIGEST_LO})
 
@@ -130,7 +126,7 @@ def _contradictions(
 def _compared(reader: RowReader, batch: pa.RecordBatch) -> dict[int, Contradiction]:
     """By number in the batch, the rows that are not what a reader makes of their messages."""
     wrong: dict[int, Contradiction] = {}
-    made = _read(reader, batch)
+    made = reader.read_again(batch).table
     for name in batch.schema.names:
         if name in made.schema.names:
             for row in _differing(batch.column(name), made.column(name).combine_chunks()):
@@ -176,21 +172,6 @@ def _batches(file: RawFile, source: str) -> Iterator[pa.RecordBatch]:
             yield from (batch for batch in parquet.iter_batches(_BATCH) if batch.num_rows)
     except (pa.ArrowException, OSError) as error:
         raise CorruptFile(f"{file.path} cannot be read as Parquet") from error
-
-
-def _read(reader: RowReader, batch: pa.RecordBatch) -> pa.Table:
-    """The rows that the messages of a batch's rows give."""
-    # a row without time is of a message whose time is beyond the calendar, as this one is
-    micros = pc.fill_null(batch.column(c.TIMESTAMP).cast(pa.int64()), _BEYOND).to_numpy(zero_copy_only=False)
-    rows = reader.read_columns(
-        batch.column(c.PARTITION).to_pylist(),
-        batch.column(c.OFFSET).to_pylist(),
-        (micros // _MILLISECOND).tolist(),
-        batch.column(c.KEY).to_pylist(),
-        batch.column(c.BODY).to_pylist(),
-        message_headers(batch),
-    )
-    return rows.table
 
 
 def _differing(held: pa.Array, made: pa.Array) -> list[int]:

@@ -37,6 +37,7 @@ from onepipe.lake.columns import ERROR, raw_schema
 from onepipe.lake.engine import Engine, numbered_files
 from onepipe.lake.plan import MergePlan, literal, quoted
 from onepipe.lake.table import LakeTable, Snapshot
+from onepipe.lake.unmerged import is_outdated
 from onepipe.schema.keys import key_values
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ SETTLED_AFTER: Final = dt.timedelta(minutes=10)
 """How long a writer may say nothing before it counts as dead."""
 
 _FILE_BITS: Final = 40
+_OUTDATED: Final = "raw rows were read again since they were merged; the next dedup merges all of them anew"
 _LISTS: Final = frozenset({"hours", "manifest"})
 
 
@@ -123,7 +125,7 @@ class _Verification:
             "quarantined": sum(file.footer.quarantined for file in inventory.files if file.footer),
         }
         if self.topic.merge is not None:
-            hop, faults, rows = self._merged(inventory, places, produced)
+            hop, faults, rows = self._merged(raw, inventory, places, produced)
             hops.append(hop)
             findings += [self._clean_finding(fault) for fault in faults]
             figures["clean_rows"] = rows
@@ -210,15 +212,16 @@ class _Verification:
         )
 
     def _merged(
-        self, inventory: Inventory, places: Collection[Place], produced: Produced
+        self, raw: Snapshot | None, inventory: Inventory, places: Collection[Place], produced: Produced
     ) -> tuple[HopVerdict, Sequence[CleanFault], int]:
         root = layout.clean_table(self.topic.name)
         clean = self._snapshot(root)
-        if clean is None:
+        if clean is None or (raw is not None and is_outdated(raw, clean)):
             footers = [file.footer for file in readable(inventory.files) if file.footer]
             waiting = sum(footer.rows - footer.quarantined for footer in footers)
             state = State.OPEN if waiting else State.BALANCED
-            return HopVerdict(Hop.CLEAN, state, 0, 0, waiting), (), 0
+            notes = () if clean is None else (_OUTDATED,)
+            return HopVerdict(Hop.CLEAN, state, 0, 0, waiting, notes), (), 0
         progress = {place: _progress(clean, place) for place in places}
         raw_faults = [fault for hop, fault in produced.faults if hop is Hop.RAW]
         files = clean_inventory(self.lake.storage, clean, root, self.salvage)

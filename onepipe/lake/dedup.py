@@ -32,7 +32,7 @@ from onepipe.lake.plan import MergePlan
 from onepipe.lake.replaced import ReplacedRows, interleaved
 from onepipe.lake.storage import Copies
 from onepipe.lake.table import LakeFile, LakeTable, NewFile, Snapshot
-from onepipe.lake.unmerged import unmerged
+from onepipe.lake.unmerged import is_outdated, unmerged
 from onepipe.topic import Topic
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def dedup(
     Args:
         lake: where the tables are.
         topic: the declaration that governs the merge.
-        rebuild: fold all raw files anew, instead of those beyond the clean table's progress.
+        rebuild: fold all raw files anew, instead of those beyond the clean table's progress; done in any case where
+            rows were read again (`onepipe.lake.reread`) since the last dedup.
         target_rows: most rows of a clean file, from 1.
         memory: the engine's memory limit.
 
@@ -126,16 +127,17 @@ class _Dedup:
         clean, raw = table.snapshot(), raw_table.snapshot()
         if not self.rebuild:
             require_same_policy(table, clean, self.plan)
-        batch = unmerged(raw, clean, rebuild=self.rebuild)
-        report = DedupReport(self.topic, clean.version, self.rebuild, read=len(batch.files))
-        if not batch.advances and not self.rebuild:
+        rebuild = self.rebuild or is_outdated(raw, clean)
+        batch = unmerged(raw, clean, rebuild=rebuild)
+        report = DedupReport(self.topic, clean.version, rebuild, read=len(batch.files))
+        if not batch.advances and not rebuild:
             return report
         with self.storage.copies() as files, Engine(files, memory=self.memory) as engine:
             self._check(files, raw.paths(batch.files))
             merging = Merging(engine, self.plan)
             merging.add_raw(raw, batch)
             replaced: Sequence[LakeFile] = clean.files
-            if self.rebuild or not replaced:
+            if rebuild or not replaced:
                 places, chunks = None, cut(merging.rows(), self.target_rows, {})
             else:
                 places = _Places(table, clean, merging.places(), self.plan)

@@ -51,6 +51,7 @@ class RawFileWriter:
         log: identity of the log.
         partition: number of the partition.
         first: first offset of the file's range.
+        columns: its columns, where they are more than the topic's raw ones.
 
     Attributes:
         first: first offset of the file's range.
@@ -58,7 +59,15 @@ class RawFileWriter:
         pending: bytes in memory, of rows added and not yet written.
     """
 
-    def __init__(self, storage: Storage, topic: Topic, log: str, partition: int, first: int) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        topic: Topic,
+        log: str,
+        partition: int,
+        first: int,
+        columns: pa.Schema | None = None,
+    ) -> None:
         self.rows = 0
         self.pending = 0
         self.first = first
@@ -72,7 +81,7 @@ class RawFileWriter:
         self._resources = ExitStack()
         self._path = self._resources.enter_context(storage.temporary())
         self._sink = self._resources.enter_context(pa.OSFile(str(self._path), "wb"))
-        self._parquet = parquet_writer(self._sink, c.raw_schema(topic))
+        self._parquet = parquet_writer(self._sink, columns or c.raw_schema(topic))
         self._resources.callback(self._abandon)
         self._hour: dt.datetime | None = None
 

@@ -12,10 +12,19 @@ from typing import Any, Final, cast
 import attrs
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from onepipe.lake import columns as c
 from onepipe.lake.raw_footer import Bools, Int64s, Tally
-from onepipe.lake.raw_headers import AuditColumns, epoch_array, header_array, read_audit, spread, writers
+from onepipe.lake.raw_headers import (
+    AuditColumns,
+    epoch_array,
+    header_array,
+    message_headers,
+    read_audit,
+    spread,
+    writers,
+)
 from onepipe.lake.raw_identity import column_keys, identity_hashes
 from onepipe.lake.raw_records import RecordReader
 from onepipe.lake.raw_values import NO_SCHEMA, ValueBatch
@@ -25,6 +34,8 @@ from onepipe.transport import Headers, Message
 
 _MILLIS: Final = (-62_135_596_800_000, 253_402_300_799_999)
 """Milliseconds from 1970 of the first and last moment of the years 1 to 9999."""
+_MILLISECOND: Final = 1000
+_BEYOND: Final = (1 << 63) - 1
 
 
 @attrs.frozen(eq=False)
@@ -106,6 +117,23 @@ class RowReader:
             [message.key for message in messages],
             [message.value for message in messages],
             [message.headers for message in messages],
+        )
+
+    def read_again(self, rows: pa.RecordBatch) -> RawRows:
+        """The rows that the messages of raw rows give; as `read`.
+
+        Args:
+            rows: rows of a raw table, of the lake's columns all.
+        """
+        # a row without time is of a message whose time is beyond the calendar, as this one is
+        micros = pc.fill_null(rows.column(c.TIMESTAMP).cast(pa.int64()), _BEYOND).to_numpy(zero_copy_only=False)
+        return self.read_columns(
+            rows.column(c.PARTITION).to_pylist(),
+            rows.column(c.OFFSET).to_pylist(),
+            (micros // _MILLISECOND).tolist(),
+            rows.column(c.KEY).to_pylist(),
+            rows.column(c.BODY).to_pylist(),
+            message_headers(rows),
         )
 
     def read_columns(

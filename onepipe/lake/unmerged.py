@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import attrs
 
 from onepipe.lake.columns import LOG, OFFSET, PARTITION
 from onepipe.lake.table import LakeFile, Snapshot
+
+REREAD: Final = "reread"
+"""Application id under which a raw table counts how often rows of it were read again (`onepipe.lake.reread`), and a
+clean table up to which count it has merged them."""
+
+
+def is_outdated(raw: Snapshot, clean: Snapshot) -> bool:
+    """Whether rows of a raw table were read again since a clean table was merged from it.
+
+    Such rows may lie below the clean table's progress, so that only merging all rows anew brings it up to date.
+    """
+    return raw.progress(REREAD) != clean.progress(REREAD)
 
 
 @attrs.frozen
@@ -52,6 +65,8 @@ def unmerged(raw: Snapshot, clean: Snapshot, *, rebuild: bool) -> Unmerged:
             files.append(file)
             if not rebuild and first < done:
                 merged[log, partition] = done
+    if (reread := raw.progress(REREAD)) is not None:
+        progress[REREAD] = clean.progress(REREAD), reread
     return Unmerged(files, progress, [(*place, done) for place, done in merged.items()])
 
 

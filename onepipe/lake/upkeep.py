@@ -10,6 +10,7 @@ import attrs
 from onepipe.lake.clean_maintenance import compact_clean
 from onepipe.lake.dedup import TARGET_ROWS
 from onepipe.lake.maintenance import KEEP, TARGET_BYTES, CompactionReport, checkpoint, compact_raw, require_keep, vacuum
+from onepipe.lake.reread import RereadReport
 from onepipe.topic import Topic
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ class MaintenanceReport:
         raw: what was joined of the raw table.
         clean: what was joined of the clean table; None where nothing is merged.
         deleted: paths of the deleted data files, below the lake's root.
+        reread: what was decoded that had been archived before its schema was known; None where no registry was asked.
     """
 
     topic: str
     raw: CompactionReport
     clean: CompactionReport | None
     deleted: tuple[str, ...]
+    reread: RereadReport | None = None
 
 
 def maintain(

@@ -31,6 +31,7 @@ from onepipe.lake.dedup import dedup as dedup_topic
 from onepipe.lake.engine import DEFAULT_MEMORY
 from onepipe.lake.maintenance import KEEP
 from onepipe.lake.read import Table
+from onepipe.lake.reread import reread
 from onepipe.lake.upkeep import MaintenanceReport
 from onepipe.lake.upkeep import maintain as maintain_topic
 from onepipe.observe.events import DedupCommitted, Event, Verified
@@ -104,11 +105,12 @@ def merge(lake: Lake, topic: Topic, *, tell: Callable[[Event], None], **options:
 
 
 def maintain(parts: Parts, what: What, *, keep: dt.timedelta | None, target_rows: int | None) -> MaintenanceReport:
-    """Maintain the tables of a topic, and those of the evidence."""
+    """Maintain the tables of a topic, and those of the evidence; and read again what the registry knows by now."""
     parts.require_open()
     rows = _target_rows(target_rows)
-    span = KEEP if keep is None else keep
-    return keep_up(parts.lake, parts.topics.resolve(what), keep=span, target_rows=rows)
+    topic = parts.topics.resolve(what)
+    report = keep_up(parts.lake, topic, keep=KEEP if keep is None else keep, target_rows=rows)
+    return attrs.evolve(report, reread=reread(parts.lake, topic, parts.topics.schemas(topic)))
 
 
 def keep_up(lake: Lake, topic: Topic, *, keep: dt.timedelta, target_rows: int = TARGET_ROWS) -> MaintenanceReport:

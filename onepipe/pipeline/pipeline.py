@@ -325,8 +325,10 @@ class Pipeline:
     ) -> MaintenanceReport:
         """Join small files of a topic's raw and clean tables, delete what nothing refers to, and write checkpoints.
 
-        The tables of the evidence are kept likewise. It may run beside archives, dedups and readers, and be killed at
-        any point; rows stay as they are.
+        Then raw rows that are quarantined because the registry did not know their schema are decoded, where it does by
+        now; the next dedup merges all rows anew, as such rows may lie below what it has merged. All else stays as it
+        is. The tables of the evidence are kept likewise. It may run beside archives, dedups and readers, and be killed
+        at any point.
 
         Args:
             what: a record class, a topic, or the name of a registered one.
@@ -339,7 +341,8 @@ class Pipeline:
 
         Raises:
             ConfigurationError: `keep` is not from 0 to 30 days; nothing was done.
-            CorruptFile: a file to be joined holds other bytes than were written; what was joined before stays.
+            CorruptFile: a file to be joined or decoded holds other bytes than were written; what was done before stays.
+            RegistryUnavailable: the registry cannot be asked about a schema; what was done before stays.
             LakeError: the clean table was merged under another policy, or the storage failed.
         """
         from onepipe.pipeline.lake_steps import maintain
