@@ -15,7 +15,7 @@ from onepipe.transport import TopicPartition
 
 
 def main(url: str, topic: str, group: str, path: str) -> None:
-    transport = open_transport(url, {**QUICK, "session.timeout.ms": "1500"})
+    transport = open_transport(url, {**QUICK, "session.timeout.ms": "8000"})
     reader = transport.group_reader([topic], group)
     with Path(path).open("a", encoding="utf-8") as handled:
         while True:
