@@ -126,6 +126,7 @@ class RowAudit:
         doubtful = f"SELECT row FROM damaged WHERE writer UNION ({_MISPLACED})"
         engine.execute(f"CREATE TEMP TABLE doubtful AS {doubtful}", "looking for misplaced rows")
         engine.execute("DELETE FROM audited WHERE row IN (SELECT row FROM doubtful)", "leaving misplaced rows out")
+        engine.execute(f"CREATE TEMP TABLE gaps AS {_GAPS}", "comparing rows with the evidence")
 
     def faults(self) -> list[RowFault]:
         """Every row that is lost, repeated or altered, in order of place and offset."""
@@ -134,7 +135,7 @@ class RowAudit:
 
     def in_flight(self) -> int:
         """Acknowledged records beyond what was archived."""
-        return int(self._engine.row(f"SELECT count(*) FROM ({_MISSING}) WHERE in_flight", "counting in flight")[0])
+        return int(self._engine.row(_IN_FLIGHT, "counting in flight")[0])
 
     def hours(self) -> dict[int, int]:
         """Rows of known writers by hours since 1970 of the message's time."""
@@ -230,19 +231,46 @@ _ALTERED: Final = f"""
     WHERE a.expected IS NOT NULL OR d.detail IS NOT NULL OR (m.hi IS NOT NULL AND (m.hi, m.lo) <> (a.hi, a.lo))
 """
 
-# A sequence that no row has (where a manifest tells its offset, no row there) is lost, unless its writer knows that it
-# failed, or it lies beyond what was archived: by that offset, else by the rows of the same writer around it.
-_MISSING: Final = f"""
-    WITH promised AS (SELECT {_STREAM}, last_offset, unnest(range(sequence_end)) AS seq FROM vouched),
-    held AS (
-        SELECT {_SEQUENCE} FROM audited a LEFT JOIN manifest m USING ({_SEQUENCE}) WHERE m.pos IS NULL OR m.pos = a.pos
+# From `start` to before `stop`, sequences that no row has (where a manifest tells its offset, no row there), and whose
+# writer does not know that they failed. They are in flight where no later row of the writer is there, and it had
+# records stored beyond what was archived. `before` counts those in gaps before this one.
+_GAPS: Final = f"""
+    WITH covered AS (
+        SELECT {_STREAM}, seq AS first, seq AS last FROM audited a
+        JOIN vouched USING ({_STREAM}) LEFT JOIN manifest m USING ({_SEQUENCE})
+        WHERE seq >= 0 AND seq < sequence_end AND (m.pos IS NULL OR m.pos = a.pos)
+        UNION ALL SELECT {_STREAM}, first, last FROM excused
+        UNION ALL SELECT {_STREAM}, sequence_end, sequence_end FROM vouched
     ),
-    absent AS (
-        SELECT p.* FROM promised p ANTI JOIN held USING ({_SEQUENCE})
-        WHERE NOT EXISTS (
-            SELECT 1 FROM excused x WHERE (x.log, x.part, x.epoch) = (p.log, p.part, p.epoch)
-            AND p.seq BETWEEN x.first AND x.last
-        )
+    uncovered AS (
+        SELECT {_STREAM}, coalesce(max(last) OVER earlier + 1, 0) AS start, first AS stop FROM covered
+        WINDOW earlier AS (PARTITION BY {_STREAM} ORDER BY first, last ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    )
+    SELECT {_STREAM}, last_offset, next, start, stop,
+           coalesce(start > greatest_seq, true) AND coalesce(last_offset, next, 0) >= coalesce(next, 0) AS in_flight,
+           sum(stop - start) OVER (PARTITION BY {_STREAM} ORDER BY start) - (stop - start) AS before
+    FROM uncovered
+    JOIN vouched USING ({_STREAM})
+    LEFT JOIN (SELECT {_STREAM}, max(seq) AS greatest_seq FROM audited GROUP BY ALL) USING ({_STREAM})
+    LEFT JOIN archived USING ({_PLACE})
+    WHERE start < stop
+"""
+
+# What a manifest names of those in flight, though its offset was archived.
+_NAMED: Final = """
+    SELECT m.log AS log, m.part AS part, m.epoch AS epoch, last_offset, next, m.seq AS seq FROM manifest m
+    ASOF JOIN gaps g ON m.log = g.log AND m.part = g.part AND m.epoch = g.epoch AND m.seq >= g.start
+    WHERE m.seq < g.stop AND g.in_flight AND m.pos < coalesce(g.next, 0)
+"""
+
+# An absent sequence is lost, unless it lies beyond what was archived: by the offset that a manifest tells, else by the
+# rows of the same writer around it. No more can be lost than there were offsets: that bounds what false evidence costs.
+_MISSING: Final = f"""
+    WITH absent AS (
+        SELECT {_STREAM}, last_offset, next,
+               unnest(range(start, (start + least(stop - start, greatest(next - before, 0)))::BIGINT)) AS seq
+        FROM gaps WHERE NOT in_flight
+        UNION ALL {_NAMED}
     ),
     around AS (
         SELECT n.log, n.part, n.epoch, n.seq, max(below.pos) AS low, min(above.pos) AS high
@@ -265,7 +293,11 @@ _MISSING: Final = f"""
     FROM absent
     LEFT JOIN around USING ({_SEQUENCE})
     LEFT JOIN manifest m USING ({_SEQUENCE})
-    LEFT JOIN archived USING ({_PLACE})
+"""
+
+_IN_FLIGHT: Final = f"""
+    SELECT (SELECT coalesce(sum(stop - start), 0) FROM gaps WHERE in_flight) - (SELECT count(*) FROM ({_NAMED}))
+           + (SELECT count(*) FROM ({_MISSING}) WHERE in_flight)
 """
 
 # A damaged file's row whose record was stored at another offset of the same file is not a copy of it, but the row

@@ -58,16 +58,20 @@ class Testimony:
         opened: epochs that said that they began.
         closed: epochs that said that they ended.
         last: by epoch, when it said something last.
+        unsound: how many tallies contradict themselves or each other, as no writer's do; the former are left out.
     """
 
     streams: Mapping[Stream, Vouched]
     opened: frozenset[bytes]
     closed: frozenset[bytes]
     last: Mapping[bytes, dt.datetime]
+    unsound: int = 0
 
 
 def read_testimony(rows: Iterable[Mapping[str, Any]], hours: Iterable[tuple[Stream, int, int]]) -> Testimony:
     """Put records of evidence together, in any order, repeated ones counting once.
+
+    Of tallies that contradict each other, the one of the greatest number counts, and that of most sequences.
 
     Args:
         rows: records of the audit topic, of one topic and of no topic, as dicts without hours and manifest.
@@ -79,16 +83,48 @@ def read_testimony(rows: Iterable[Mapping[str, Any]], hours: Iterable[tuple[Stre
     tallies: dict[Stream, dict[int, Mapping[str, Any]]] = {}
     spoken: dict[str, set[bytes]] = {kind.value: set() for kind in Kind}
     last: dict[bytes, dt.datetime] = {}
+    unsound = 0
     for row in rows:
         epoch = row["epoch"]
         spoken[row["kind"]].add(epoch)
         last[epoch] = max(row["at"], last.get(epoch, row["at"]))
-        if row["kind"] == Kind.TALLY.value:
-            stream = Stream(epoch, row["log"], row["partition"])
-            tallies.setdefault(stream, {})[row["number"]] = row
+        if row["kind"] != Kind.TALLY.value:
+            continue
+        if not _is_sound(row):
+            unsound += 1
+            continue
+        by_number = tallies.setdefault(Stream(epoch, row["log"], row["partition"]), {})
+        other = by_number.setdefault(row["number"], row)
+        unsound += other != row
+        by_number[row["number"]] = max(row, other, key=_sums)
+    unsound += sum(not _is_growing(by_number) for by_number in tallies.values())
     streams = {stream: _vouched(by_number, by_hour.get(stream, {})) for stream, by_number in tallies.items()}
     opened, closed = spoken[Kind.OPENED.value], spoken[Kind.CLOSED.value]
-    return Testimony(streams, frozenset(opened), frozenset(closed), last)
+    return Testimony(streams, frozenset(opened), frozenset(closed), last, unsound)
+
+
+def _is_sound(tally: Mapping[str, Any]) -> bool:
+    """Whether a tally says of each sequence below its end once what became of it, as sums of offsets allow."""
+    if tally["log"] is None or tally["partition"] is None or tally["number"] < 0 or tally["acknowledged"] < 0:
+        return False
+    covered = last = 0
+    for interval in sorted((*tally["failed"], *tally["indeterminate"]), key=lambda interval: interval["first"]):
+        if not last <= interval["first"] < interval["end"]:
+            return False
+        covered, last = covered + interval["end"] - interval["first"], interval["end"]
+    acknowledged, greatest = tally["acknowledged"], tally["last_offset"]
+    whole = last <= tally["sequence_end"] == covered + acknowledged
+    return whole and (greatest is None or greatest >= max(0, acknowledged - 1))
+
+
+def _sums(tally: Mapping[str, Any]) -> tuple[int, ...]:
+    return tally["sequence_end"], tally["acknowledged"], tally["digest_hi"], tally["digest_lo"]
+
+
+def _is_growing(tallies: Mapping[int, Mapping[str, Any]]) -> bool:
+    """Whether tallies of greater numbers cover no less."""
+    ends = [tallies[number]["sequence_end"] for number in sorted(tallies)]
+    return ends == sorted(ends)
 
 
 def _vouched(tallies: Mapping[int, Mapping[str, Any]], hours: Mapping[int, int]) -> Vouched:
@@ -107,10 +143,13 @@ def _vouched(tallies: Mapping[int, Mapping[str, Any]], hours: Mapping[int, int])
 
 
 HOURS_SQL = """
-    SELECT epoch, log, partition AS part, h.hour AS hour, sum(h.rows)::BIGINT AS rows FROM (
-        SELECT epoch, log, partition, unnest(any_value(hours)) AS h
-        FROM {evidence} WHERE kind = 'tally' GROUP BY epoch, log, partition, number
-    ) GROUP BY ALL
+    SELECT epoch, log, partition AS part, h.hour AS hour, least(sum(h.rows), 9223372036854775807)::BIGINT AS rows FROM (
+        SELECT epoch, log, partition, acknowledged, unnest(hours) AS h
+        FROM {evidence} WHERE kind = 'tally'
+        QUALIFY row_number() OVER (
+            PARTITION BY epoch, log, partition, number ORDER BY sequence_end DESC, acknowledged DESC
+        ) = 1
+    ) WHERE h.rows BETWEEN 0 AND acknowledged GROUP BY ALL
 """
 """By stream and hour, what tallies say was acknowledged, from a relation of the audit topic's rows."""
 

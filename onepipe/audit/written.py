@@ -49,6 +49,9 @@ class Written:
             states.append(State.UNKNOWN)
         if any(not vouched.complete for vouched in streams.values()):
             notes.append("tallies are missing between others; sums cover them, hours and names do not")
+        if unsound := self.testimony.unsound:
+            notes.append(f"{unsound:,} tallies contradict themselves or others, as no writer's do")
+            states.append(State.UNKNOWN)
         states += self._unclosed(notes)
         if not self._covered:
             states.append(State.NOT_COVERED)
