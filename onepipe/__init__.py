@@ -27,9 +27,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onepipe import errors
     from onepipe.audit.verdict import Finding, Verdict
+    from onepipe.backoff import Backoff, backoff
     from onepipe.binding import record_class
     from onepipe.checks import col, lit
     from onepipe.consumer import Consumer, Received
+    from onepipe.dead_letters.letter import DeadLetter
     from onepipe.deletion import Deletion
     from onepipe.hookspecs import hookimpl
     from onepipe.lake.read import Table
@@ -48,9 +50,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "onepipe": ("errors",),
     "onepipe.audit.verdict": ("Finding", "Verdict"),
+    "onepipe.backoff": ("Backoff", "backoff"),
     "onepipe.binding": ("record_class",),
     "onepipe.checks": ("col", "lit"),
     "onepipe.consumer": ("Consumer", "Received"),
+    "onepipe.dead_letters.letter": ("DeadLetter",),
     "onepipe.deletion": ("Deletion",),
     "onepipe.hookspecs": ("hookimpl",),
     "onepipe.lake.read": ("Table",),
@@ -71,7 +75,9 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Backoff",
     "Consumer",
+    "DeadLetter",
     "Deletion",
     "Duration",
     "Finding",
@@ -92,6 +98,7 @@ __all__ = [
     "Verdict",
     "attributes",
     "avro_name",
+    "backoff",
     "branches",
     "col",
     "connect",

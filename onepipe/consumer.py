@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, Self, TypeVar, cast
 import attrs
 
 from onepipe.arguments import (
+    milliseconds,
     nearest_moment,
     require_a,
     require_choice,
@@ -19,7 +20,10 @@ from onepipe.arguments import (
     require_name,
     require_seconds,
 )
+from onepipe.backoff import NEVER, Backoff, attempt
+from onepipe.dead_letters.topic import Stage
 from onepipe.decoder import MessageDecoder
+from onepipe.delivery import OnFailure
 from onepipe.errors import ClosedError, ConfigurationError, OnepipeError
 from onepipe.intake import Intake
 from onepipe.transport import Headers, Message, Start, TopicPartition
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from onepipe.arrow_decoder import ArrowDecoder
+    from onepipe.dead_letters.sender import LetterSender
     from onepipe.registry.port import Registry
     from onepipe.topics import Readable
     from onepipe.transport import Transport
@@ -100,6 +105,7 @@ class Consumer(Generic[T]):
         on_undecodable: OnUndecodable = "raise",
         auto_commit: bool = True,
         commit_every: float = 5.0,
+        letters: LetterSender | None = None,
         check_open: Callable[[], None] = _always_open,
     ) -> None:
         """Make a consumer.
@@ -117,6 +123,7 @@ class Consumer(Generic[T]):
                 with its error.
             auto_commit: whether to commit for the group what was handled.
             commit_every: seconds between such commits.
+            letters: keeps what fails; None where nothing can be kept.
             check_open: raises ClosedError where the pipeline is closed.
 
         Raises:
@@ -133,6 +140,8 @@ class Consumer(Generic[T]):
         self._check_open = check_open
         self._group = group
         self._registry = registry
+        self._group = group
+        self._letters = letters
         self._until = until
         self._on_undecodable = on_undecodable
         self._undecodable: Message | None = None
@@ -198,6 +207,82 @@ class Consumer(Generic[T]):
         _require_batch("max_records", max_records, timeout)
         return self._records(self._take(max_records, timeout))
 
+    def handle(
+        self,
+        function: Callable[[Received[T]], object],
+        *,
+        retry: Backoff | None = None,
+        on_failure: OnFailure = "raise",
+    ) -> None:
+        """Call a function with each record, as iterating yields them, and again where it fails.
+
+        Delivery: at least once. A record on which the function fails for good counts as handled only where it is kept
+        as a dead letter. What may be no fault of the record is raised in either case: an OSError, and errors of
+        transport, registry and lake. With on_failure="dead_letter", a message that is yielded with its error goes to
+        the dead letters without a call.
+
+        Args:
+            function: takes what was received; what it returns is ignored.
+            retry: how often to call it again, and after which pauses: op.backoff(5); None is never.
+            on_failure: "raise", or "dead_letter".
+
+        Raises:
+            ConfigurationError: dead letters are asked for, and the consumer has no group.
+            Exception: what the function raised last; the next read begins with that record.
+        """
+        require_a(Backoff, "retry", retry, "an op.backoff(…)")
+        require_choice("on_failure", on_failure, OnFailure)
+        keeping = on_failure == "dead_letter"
+        if keeping:
+            self._require_letters()
+        for received in self:
+            if received.error is not None and keeping:
+                self.dead_letter(received, received.error)
+                continue
+            failure = attempt(partial(function, received), retry or NEVER, wait=self._stopped.wait)
+            if failure is None:
+                continue
+            if keeping and failure.is_of_the_record and not failure.stopped:
+                self.dead_letter(received, failure.error, attempts=failure.attempts)
+                continue
+            self._intake.give_back(1)
+            if failure.stopped:
+                break
+            raise failure.error
+
+    def dead_letter(self, received: Received[T], error: Exception, *, attempts: int = 1) -> None:
+        """Keep a record that could not be handled in the topic's dead letters; durable when this returns.
+
+        One record is one letter of the group, however often it is kept.
+
+        Args:
+            received: the record.
+            error: why it could not be handled.
+            attempts: how often it was tried.
+
+        Raises:
+            ConfigurationError: the consumer has no group, under whose name letters are kept.
+            TransportError: the letter was not acknowledged.
+        """
+        letters, group = self._require_letters()
+        message = Message(
+            received.topic,
+            received.partition,
+            received.offset,
+            milliseconds(received.timestamp),
+            received.key,
+            received.value,
+            received.headers,
+        )
+        log = self._topics[received.topic].description.log
+        letters.set_aside(message, log, error, stage=Stage.CONSUME, consumer=group, attempts=attempts)
+
+    def _require_letters(self) -> tuple[LetterSender, str]:
+        self._require_open()
+        if self._letters is None or self._group is None:
+            raise ConfigurationError("dead letters are kept for a group", remedy="pipe.consumer(…, group=…)")
+        return self._letters, self._group
+
     def skip(self) -> None:
         """Leave out the message at which the last read stopped, as it could not be decoded; that one and no other.
 
@@ -257,7 +342,11 @@ class Consumer(Generic[T]):
         """Commit what was handled, where that is automatic, and leave. May be called again."""
         if not self._closed:
             self._closed = True
-            self._intake.close()
+            try:
+                self._intake.close()
+            finally:
+                if self._letters is not None:
+                    self._letters.close()
 
     def __repr__(self) -> str:
         group = f" group={self._group}" if self._group is not None else ""
@@ -342,19 +431,26 @@ class Consumer(Generic[T]):
             if self._on_undecodable == "raise":
                 raise
             error = undecodable
-        return Received(
-            cast("T", value),
-            message.topic,
-            message.partition,
-            message.offset,
-            nearest_moment(message.timestamp),
-            message.key,
-            message.headers,
-            deleted,
-            schema_id,
-            error,
-            message.value,
-        )
+        return received_from(message, cast("T", value), deleted, schema_id, error)
+
+
+def received_from(
+    message: Message, value: T, deleted: bool, schema_id: int | None, error: OnepipeError | None = None
+) -> Received[T]:
+    """What was received with a message, given what it says."""
+    return Received(
+        value,
+        message.topic,
+        message.partition,
+        message.offset,
+        nearest_moment(message.timestamp),
+        message.key,
+        message.headers,
+        deleted,
+        schema_id,
+        error,
+        message.value,
+    )
 
 
 def _decoder(registry: Registry, entry: Readable, *, resolve: bool) -> MessageDecoder:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from onepipe.arguments import UserHeaders, message_headers, milliseconds, require_a, require_choice, require_seconds
 from onepipe.audit.digest import DELETE_SEED
 from onepipe.audit.header import DELETE_HEADER
-from onepipe.dead_letters import dead_letter_topic, rejected_letter
+from onepipe.dead_letters.topic import dead_letter_topic, rejected_letter
 from onepipe.deletion import compile_deletion, deletion_fields
 from onepipe.errors import ConfigurationError, DeliveryError, InvalidRecord
 from onepipe.observe.rejections import Rejections

@@ -10,7 +10,7 @@ import attrs
 
 from onepipe.errors import DeclarationError, nearest
 from onepipe.merge import MergePolicy
-from onepipe.schema.model import Field, Node, Primitive, Schema, Union
+from onepipe.schema.model import Field, Node, Primitive, Record, Schema, Union, children
 
 ATTRIBUTE: Final = "onepipe"
 """Name of the attribute that carries the declaration inside a schema document."""
@@ -64,6 +64,25 @@ class FieldRules:
         merge = MergePolicy.from_document(document["merge"]) if "merge" in document else None
         constraints = {key: document[key] for key in CONSTRAINTS if key in document}
         return cls(MappingProxyType(constraints), tuple(tags), merge)
+
+
+def holds_sensitive(schema: Schema, field: Field) -> bool:
+    """Whether a field, or one anywhere inside it, is tagged as sensitive."""
+    seen: set[str] = set()
+
+    def inside(node: Node) -> bool:
+        resolved = schema.resolve(node)
+        if not isinstance(resolved, Record):
+            return any(inside(child) for child in children(resolved))
+        if resolved.name in seen:
+            return False
+        seen.add(resolved.name)
+        return any(map(tagged, resolved.fields))
+
+    def tagged(one: Field) -> bool:
+        return bool(FieldRules.of(one).sensitivity) or inside(one.type)
+
+    return tagged(field)
 
 
 def value_type(schema: Schema, node: Node) -> Node:

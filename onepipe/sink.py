@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, Type
 
 import attrs
 
+from onepipe.backoff import NEVER, Backoff, Failure
+from onepipe.delivery import Delivery, SetAside
 from onepipe.errors import CodecError, CommitConflict, ConfigurationError, NotRegistered, OnepipeError
 from onepipe.transport import Message, TopicPartition
 
@@ -105,6 +107,8 @@ def feed(
     on_undecodable: OnUndecodable | None = None,
     follow: bool = False,
     stop: threading.Event | None = None,
+    retry: Backoff = NEVER,
+    set_aside: SetAside | None = None,
 ) -> dict[int, int]:
     """Bring a sink up to date: each message after its progress, in offset order by partition.
 
@@ -117,9 +121,11 @@ def feed(
         decode: from a message to its record, or to the `Deletion` it is.
         progress: where the progress of a sink is kept that does not keep its own.
         max_batch: most messages to hold at a time.
-        on_undecodable: takes a message that `decode` refuses; it then counts as done. None raises what `decode` raised.
+        on_undecodable: takes a message that `decode` refuses; it then counts as done. None leaves it to `set_aside`.
         follow: whether to go on with what arrives, behind the present end of the log.
-        stop: set it to end the run early; its last batch is stored.
+        stop: set it to end the run early; its last batch is stored, unless it is being tried again.
+        retry: how often to try again what the sink raises, and after which pauses. CommitConflict is none of that.
+        set_aside: keeps each record that the sink fails on after that, which then counts as done. None raises.
 
     Returns:
         By partition, the offset after the last one stored.
@@ -137,8 +143,11 @@ def feed(
     advance = None if keeper is sink or progress is None else progress.advance
     log, reader = _open(transport, topic.name)
     try:
-        feeding = _Feeding(sink, keeper.progress, advance, topic, log, reader, decode, on_undecodable)
-        feeding.run(max_batch, follow=follow, stop=stop or threading.Event())
+        stop = stop or threading.Event()
+        feeding = _Feeding(
+            sink, keeper.progress, advance, topic, log, reader, decode, on_undecodable, retry, set_aside, stop
+        )
+        feeding.run(max_batch, follow=follow)
         return feeding.stored
     finally:
         reader.close()
@@ -166,15 +175,22 @@ class _Feeding(Generic[R]):
     reader: Reader
     decode: Callable[[Message], R | Deletion]
     on_undecodable: OnUndecodable | None
+    retry: Backoff
+    set_aside: SetAside | None
+    stop: threading.Event
     stored: dict[int, int] = attrs.field(init=False, factory=dict)
+    delivery: Delivery = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.delivery = Delivery(self._store, self.retry, self.set_aside, self.stop)
         for partition in sorted(self.reader.assignment()):
             self._seek_stored(partition)
 
-    def run(self, max_batch: int, *, follow: bool, stop: threading.Event) -> None:
+    def run(self, max_batch: int, *, follow: bool) -> None:
         ends = {partition: self.reader.bounds(partition).end for partition in self.reader.assignment()}
-        while not stop.is_set() and (follow or any(self.reader.position(place) < end for place, end in ends.items())):
+        while not self.stop.is_set() and (
+            follow or any(self.reader.position(place) < end for place, end in ends.items())
+        ):
             self._step(max_batch)
 
     def _step(self, max_batch: int) -> None:
@@ -184,31 +200,43 @@ class _Feeding(Generic[R]):
 
     def _write(self, number: int, messages: list[Message]) -> None:
         first, next_ = self.stored[number], messages[-1].offset + 1
-        kept, records = self._decode(messages)
+        kept, records, aside = self._decode(messages)
         batch = SinkBatch(self.topic, self.log, number, first, next_, kept, records)
         try:
-            self.sink.write(batch)
-            if self.advance is not None:
-                self.advance(self.log, number, first, next_)
-            self.stored[number] = next_
+            if self.delivery.deliver(batch) and self.set_aside is not None:
+                for message in aside:
+                    self.set_aside.passed(message, self.log)
         except CommitConflict:
+            reached = self.stored[number]
             self._seek_stored(TopicPartition(self.topic.name, number))
-            if self.stored[number] == first:
+            if self.stored[number] == reached:
                 raise
 
-    def _decode(self, messages: list[Message]) -> tuple[list[Message], list[R | Deletion]]:
+    def _store(self, batch: SinkBatch[R]) -> None:
+        self.sink.write(batch)
+        if self.advance is not None:
+            self.advance(batch.log, batch.partition, batch.first, batch.next)
+        self.stored[batch.partition] = batch.next
+
+    def _decode(self, messages: list[Message]) -> tuple[list[Message], list[R | Deletion], list[Message]]:
+        """The messages that can be decoded, their records, and the messages that were set aside."""
         kept: list[Message] = []
         records: list[R | Deletion] = []
+        aside: list[Message] = []
         for message in messages:
             try:
                 records.append(self.decode(message))
             except (CodecError, NotRegistered) as error:
-                if self.on_undecodable is None:
+                if self.on_undecodable is not None:
+                    self.on_undecodable(message, error)
+                elif self.set_aside is not None:
+                    self.set_aside.failed(message, self.log, Failure(error, 1))
+                    aside.append(message)
+                else:
                     raise
-                self.on_undecodable(message, error)
             else:
                 kept.append(message)
-        return kept, records
+        return kept, records, aside
 
     def _seek_stored(self, partition: TopicPartition) -> None:
         stored = self.progress(self.log, partition.partition)

@@ -13,12 +13,12 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, Final
 
-from onepipe.cli import accept, archive, codegen, dedup, demo, maintain, verify
+from onepipe.cli import accept, archive, codegen, dead_letters, dedup, demo, maintain, verify
 from onepipe.cli.account import FAILED
 from onepipe.cli.output import complain, prepare, reason
 from onepipe.errors import OnepipeError
 
-_COMMANDS = (archive, dedup, maintain, verify, accept, codegen, demo)
+_COMMANDS = (archive, dedup, maintain, verify, accept, dead_letters, codegen, demo)
 
 _INTERRUPTED: Final = 130
 _NOT_READ: Final = 141

@@ -9,7 +9,9 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from onepipe.backoff import Backoff
 from onepipe.consumer import OnUndecodable, Until
+from onepipe.delivery import OnFailure
 from onepipe.sink import OnUndecodable as PutAside
 from onepipe.transport import Start
 
@@ -34,3 +36,5 @@ class SinkOptions(TypedDict, total=False):
     stop: threading.Event | None
     max_batch: int
     on_undecodable: PutAside | None
+    retry: Backoff | None
+    on_failure: OnFailure

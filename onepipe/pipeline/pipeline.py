@@ -6,10 +6,12 @@ import datetime as dt
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from onepipe.arguments import require_a
 from onepipe.consumer import Consumer, OnUndecodable, Until
+from onepipe.dead_letters.sender import LetterSender
 from onepipe.errors import ConfigurationError, DeliveryError
 from onepipe.pipeline.parts import Parts
 from onepipe.plugins import Plugins, default_plugins
@@ -23,11 +25,14 @@ if TYPE_CHECKING:
 
     from onepipe.audit.verdict import Finding, Verdict
     from onepipe.audit.verify import Level
+    from onepipe.backoff import Backoff
+    from onepipe.delivery import OnFailure
     from onepipe.lake import Lake
     from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnNewLog
     from onepipe.lake.dedup import DedupReport
     from onepipe.lake.read import Table
     from onepipe.lake.upkeep import MaintenanceReport
+    from onepipe.pipeline.dead_letters import DeadLetters
     from onepipe.pipeline.options import ConsumerOptions, SinkOptions
     from onepipe.registry.port import Registry
     from onepipe.sink import OnUndecodable as PutAside
@@ -187,6 +192,7 @@ class Pipeline:
             resolve=resolve,
             on_undecodable=on_undecodable,
             auto_commit=auto_commit,
+            letters=self._letter_sender() if group is not None else None,
             check_open=parts.require_open,
         )
 
@@ -209,6 +215,8 @@ class Pipeline:
         stop: threading.Event | None = None,
         max_batch: int = 10_000,
         on_undecodable: PutAside | None = None,
+        retry: Backoff | None = None,
+        on_failure: OnFailure = "raise",
     ) -> dict[int, int]:
         """Bring a sink up to date with a topic: each record after its progress, in offset order by partition.
 
@@ -224,7 +232,11 @@ class Pipeline:
             until: "end" returns at the present end of the log; "stopped" goes on with what arrives.
             stop: set it to end the run early; its last batch is stored.
             max_batch: most messages to hold at a time.
-            on_undecodable: puts a message aside durably that cannot be decoded; None raises.
+            on_undecodable: puts a message aside durably that cannot be decoded; None leaves it to `on_failure`.
+            retry: how often to try again what the sink raises, and after which pauses: op.backoff(5); None is never.
+            on_failure: "raise" raises what the sink raised last; "dead_letter" finds the record it fails on, keeps it
+                in the topic's dead letters under `name`, and goes on. What may be no fault of a record is raised in
+                either case: an OSError, and errors of transport, registry and lake.
 
         Returns:
             By partition, the offset after the last one stored.
@@ -237,17 +249,42 @@ class Pipeline:
         """
         from onepipe.pipeline.sinks import feed_sink
 
-        return feed_sink(
-            self._parts,
-            what,
-            sink,
-            name=name,
-            settings=settings,
-            until=until,
-            stop=stop,
-            max_batch=max_batch,
-            on_undecodable=on_undecodable,
-        )
+        with closing(self._letter_sender()) as letters:
+            return feed_sink(
+                self._parts,
+                what,
+                sink,
+                name=name,
+                settings=settings,
+                until=until,
+                stop=stop,
+                max_batch=max_batch,
+                on_undecodable=on_undecodable,
+                retry=retry,
+                on_failure=on_failure,
+                letters=letters,
+            )
+
+    def dead_letters(
+        self, what: type | Topic | str, *, consumer: str | None = None, state: str | None = "open"
+    ) -> DeadLetters:
+        """The dead letters of a topic, to be looked at, replayed and dropped.
+
+        They are what producers refused, and what consumers and sinks failed on, from the topic's dead-letter topic;
+        and what is in quarantine, where the pipeline has a lake.
+
+        Args:
+            what: a record class, a topic, or the name of a registered one.
+            consumer: only those of a consumer group or sink; "lake" is the quarantine. None is all.
+            state: only those that are "open", "unconfirmed", "dropped" or "replayed"; None is all.
+        """
+        from onepipe.pipeline.dead_letters import DeadLetters
+
+        self._parts.require_open()
+        return DeadLetters(self._parts, what, self._letter_sender, self.producer, consumer=consumer, state=state)
+
+    def _letter_sender(self) -> LetterSender:
+        return LetterSender(self.producer, self._parts.now)
 
     def archive(
         self,
