@@ -39,6 +39,11 @@ def kept(pipe: op.Pipeline, **options: Any) -> list[op.DeadLetter]:
     return list(pipe.dead_letters(Order, **{"state": None, **options}))
 
 
+def orders_of(batch: op.SinkBatch[Any]) -> list[Order]:
+    """The orders of a batch, in which there are no deletes."""
+    return [record for record in batch.records if isinstance(record, Order)]
+
+
 class Collecting:
     """An idempotent sink in memory."""
 
@@ -57,7 +62,7 @@ class Refusing(Collecting):
         self.refused = set(refused)
 
     def write(self, batch: op.SinkBatch[Any]) -> None:
-        for record in batch.records:
+        for record in orders_of(batch):
             if record.id in self.refused:
                 raise ValueError(f"no room for {record.id}")
         super().write(batch)
@@ -81,7 +86,7 @@ class Rows:
         with self.db:
             if self.progress(batch.log, batch.partition) not in (None, batch.first):
                 raise CommitConflict("another process was faster")
-            for record in batch.records:
+            for record in orders_of(batch):
                 if record.id in self.refused:
                     raise ValueError(f"no room for {record.id}")
                 self.db.execute(

@@ -225,7 +225,7 @@ def test_letters_need_a_name_to_be_kept_under(pipe: op.Pipeline, tmp_path: Path)
         consumer.handle(print, on_failure="dead_letter")
     for wrong in ({"on_failure": "drop"}, {"retry": 5}):
         with pytest.raises(ConfigurationError):
-            pipe.sink(Order, Collecting(), name="crm", **wrong)  # type: ignore[call-overload]  # what is refused
+            pipe.sink(Order, Collecting(), name="crm", **wrong)
 
 
 def test_nothing_is_passed_over_where_the_letter_is_not_acknowledged(

@@ -13,8 +13,8 @@ PUBLIC = """
 Backoff Consumer DeadLetter Deletion Duration Finding MergePolicy Message Pipeline Producer Received Receipt Schema Sink
 SinkBatch Start Table Topic
 TopicPartition TransactionalSink Verdict attributes avro_name backoff branches col connect decimal enumeration errors
-evolve field first fixed float32 hookimpl int32 latest latest_non_null lit local maximum millis minimum record record_class
-topic_of union
+evolve field first fixed float32 hookimpl int32 latest latest_non_null lit local maximum millis minimum record
+record_class topic_of union
 """
 
 
