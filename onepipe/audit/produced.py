@@ -53,7 +53,7 @@ class Opening:
     Attributes:
         engine: makes an engine over the lake's folder.
         manifest: reads what writers name, where the topic is audited by name; else None.
-        damaged_rows: of some files in their order, the rows whose columns contradict their body: row and detail.
+        damaged_rows: of some files in their order, rows that contradict their body, as `RowAudit` takes them.
     """
 
     engine: Callable[[], Engine]

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from onepipe.audit.readable import local_files
 from onepipe.errors import CorruptFile, NotRegistered, SchemaError
 from onepipe.lake import columns as c
+from onepipe.lake.raw_identity import column_keys
 from onepipe.lake.raw_rows import RowReader
 from onepipe.schema.framing import FINGERPRINT_PREFIX, GUID_PREFIX
 from onepipe.schema.model import Schema
@@ -72,10 +73,12 @@ class Contradiction(NamedTuple):
     Attributes:
         detail: what differs.
         writer: whether its writer or sequence does: then nobody knows which record it is.
+        key: the identity key that its body tells, where the message's key contradicts the column of its hash.
     """
 
     detail: str
     writer: bool
+    key: bytes | None = None
 
 
 def contradictions(
@@ -115,7 +118,7 @@ def _contradictions(
     wrong: dict[int, Contradiction] = {}
     first = 0
     for batch in _batches(file, source):
-        found = _compared(reader, batch)
+        found = _compared(reader, topic, batch)
         if late := _known_later(batch, found, topic, schemas, file.place.log):
             found = {row: contradiction for row, contradiction in found.items() if row not in late}
         wrong.update((first + row, contradiction) for row, contradiction in found.items())
@@ -123,16 +126,32 @@ def _contradictions(
     return wrong
 
 
-def _compared(reader: RowReader, batch: pa.RecordBatch) -> dict[int, Contradiction]:
+def _compared(reader: RowReader, topic: Topic, batch: pa.RecordBatch) -> dict[int, Contradiction]:
     """By number in the batch, the rows that are not what a reader makes of their messages."""
-    wrong: dict[int, Contradiction] = {}
     made = reader.read_again(batch).table
-    for name in batch.schema.names:
-        if name in made.schema.names:
-            for row in _differing(batch.column(name), made.column(name).combine_chunks()):
-                writer = name in _WRITER or (row in wrong and wrong[row].writer)
-                wrong[row] = Contradiction(_how(name), writer)
+    differing = {
+        name: _differing(batch.column(name), made.column(name).combine_chunks())
+        for name in batch.schema.names
+        if name in made.schema.names
+    }
+    changed = {row for name in _DIGEST for row in differing.get(name, ())}
+    keys = _told_keys(topic, made, [row for row in differing.get(c.IDENTITY, ()) if row not in changed])
+    wrong: dict[int, Contradiction] = {}
+    for name, rows in differing.items():
+        for row in rows:
+            writer = name in _WRITER or (row in wrong and wrong[row].writer)
+            wrong[row] = Contradiction(_how(name), writer, keys.get(row))
     return wrong
+
+
+def _told_keys(topic: Topic, made: pa.Table, rows: Sequence[int]) -> dict[int, bytes]:
+    """By row, the identity key that the fields of its body make."""
+    if not rows or not topic.identity or topic.source is not None:
+        return {}
+    columns = [made.column(name).combine_chunks() for name in topic.identity]
+    told = [row for row in rows if all(column[row].is_valid for column in columns)]
+    keys = column_keys(topic, [column.take(pa.array(told, pa.int64())) for column in columns])
+    return dict(zip(told, keys, strict=True))
 
 
 def _known_later(
@@ -150,7 +169,7 @@ def _known_later(
     some = batch.take(pa.array(rows))
     late: set[int] = set()
     for known in _less_known(schemas, set(some.column(c.SCHEMA).to_pylist())):
-        differing = _compared(RowReader(topic, _FooterSchemas(known, None), log), some)
+        differing = _compared(RowReader(topic, _FooterSchemas(known, None), log), topic, some)
         late.update(row for number, row in enumerate(rows) if number not in differing)
     return late
 

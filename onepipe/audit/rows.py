@@ -109,7 +109,7 @@ class RowAudit:
             streams: what writers vouch for in them.
             archived: by place, the offset up to which the log was archived.
             manifest: what writers name; None where the topic is not audited by name.
-            damaged: columns row, detail and writer (see `onepipe.audit.proof.Contradiction`).
+            damaged: columns row, detail, writer and key (see `onepipe.audit.proof.Contradiction`).
         """
         self._engine = engine
         self._paths = [file.path for file in files]
@@ -221,7 +221,7 @@ _REPEATED: Final = f"""
 """
 
 _ALTERED: Final = f"""
-    SELECT log, part, a.pos AS pos, epoch, seq, coalesce(m.key, a.key) AS key, row, m.hi AS hi, m.lo AS lo, hour,
+    SELECT log, part, a.pos AS pos, epoch, seq, coalesce(m.key, d.key, a.key) AS key, row, m.hi AS hi, m.lo AS lo, hour,
            NULL::BIGINT AS first_pos, a.expected IS NOT NULL AND d.detail IS NULL AS checked,
            m.pos IS NOT NULL AS named,
            coalesce(d.detail, 'its bytes are not those that were published') AS detail

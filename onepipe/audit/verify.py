@@ -208,6 +208,7 @@ class _Verification:
                 "row": pa.array(numbers, pa.int64()),
                 "detail": pa.array([each.detail for each in found], pa.string()),
                 "writer": pa.array([each.writer for each in found], pa.bool_()),
+                "key": pa.array([each.key for each in found], pa.binary()),
             }
         )
 

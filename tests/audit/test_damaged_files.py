@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from audited_world import T0, World
@@ -184,3 +185,23 @@ def test_rows_without_evidence_are_lost_by_offset_where_their_file_has_no_gaps(t
     verdict = damaged.verify("proved")
     damaged.check(verdict, named=False)
     assert {(finding.partition, finding.offset) for finding in verdict.findings} == damaged.raw
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_row_whose_key_was_altered_is_named_by_the_identity_that_its_body_tells(made, tmp_path, level):
+    damaged = Damaged(made[0], tmp_path / "lake")
+    file = damaged.files("raw/Trips")[1]
+    row = pq.read_table(file, columns=["id", "_op_offset"], partitioning=None).to_pylist()[3]
+    other = next(str(number) for number in range(40) if number != row["id"])
+
+    def alter(path: Path) -> None:
+        table = pq.read_table(path, partitioning=None)
+        keys = table["_op_key"].to_pylist()
+        keys[3] = other.encode()
+        place = table.schema.get_field_index("_op_key")
+        pq.write_table(table.set_column(place, table.schema.field(place), pa.array(keys, pa.binary())), path)
+
+    damaged.damage("raw/Trips", alter, file)
+    verdict = damaged.verify(level)
+    damaged.check(verdict, named=made[1] == "named")
+    assert [(f.offset, f.identity) for f in verdict.findings] == [(row["_op_offset"], {"id": row["id"]})]
