@@ -8,7 +8,7 @@ partition alone, as librdkafka's own is refused while a partition starts, and af
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import confluent_kafka as ck
@@ -59,6 +59,7 @@ class ConfluentConsumer:
         self._changed = False
         self._member = ""
         self._closing = False
+        self._give_up: Callable[[frozenset[TopicPartition]], None] = self._drop
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read these partitions, from these offsets; nothing is fetched before the first `poll`."""
@@ -81,13 +82,15 @@ class ConfluentConsumer:
             finally:
                 self._start(partitions)
 
-        def on_revoke(_: Consumer, taken: list[ck.TopicPartition]) -> None:
-            partitions = self._held(taken)
+        def give_up(partitions: frozenset[TopicPartition]) -> None:
             try:
                 if partitions:
                     rebalance.revoked(partitions)
             finally:
                 self._drop(partitions)
+
+        def on_revoke(_: Consumer, taken: list[ck.TopicPartition]) -> None:
+            give_up(self._held(taken))
 
         def on_lost(_: Consumer, taken: list[ck.TopicPartition]) -> None:
             partitions = self._held(taken)
@@ -95,6 +98,7 @@ class ConfluentConsumer:
             if partitions:
                 rebalance.lost(partitions)
 
+        self._give_up = give_up
         self._consumer.subscribe(list(topics), on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
 
     def assignment(self) -> frozenset[TopicPartition]:
@@ -210,6 +214,12 @@ class ConfluentConsumer:
     def close(self) -> None:
         """Leave the group, which is told of what is revoked, and let go of every resource."""
         self._closing = True
+        try:
+            self._give_up(self.assignment())  # librdkafka tells it only as it leaves, when commits may be refused
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
         try:
             self._consumer.close()
         except KafkaException as error:
