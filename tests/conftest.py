@@ -7,6 +7,7 @@ draw new ones, and a failure they find is to be kept as a test of its own.
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -18,6 +19,12 @@ SERVICES = {"postgresql": "ONEPIPE_TEST_POSTGRESQL"}
 settings.register_profile("onepipe", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "onepipe")
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C even where tests run in the background of a shell, which starts them with it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
