@@ -23,6 +23,7 @@ import onepipe as op
 from onepipe.audit.inventory import take_inventory
 from onepipe.audit.proof import contradictions
 from onepipe.lake.archive import ArchiveLimits
+from onepipe.lake.maintenance import compact_raw
 from onepipe.schema.framing import VALUE_HEADER, frame, single_object
 from onepipe.schema.model import Schema
 
@@ -179,7 +180,7 @@ def test_a_schema_id_that_is_known_later_accuses_no_row_of_a_joined_file(company
     assert company.register("shop.orders-value", WIDER) == first + 1
     company.write(*((b"k", avro(first + 1, WIDER, order(number, note=""))) for number in (3, 4)))
     company.lake_it(topic)
-    assert company.pipe.maintain(topic).raw.after == 2
+    assert compact_raw(company.pipe.lake, topic).after == 2
     assert [bool(error) for error in company.errors(topic)].count(True) == 2
     company.require_balanced(topic)
 
@@ -210,7 +211,7 @@ def test_a_keys_schema_that_is_known_later_accuses_no_row_of_a_joined_file(compa
         company.lake_it(topic)
         assert company.register("shop.orders-key", '{"type": "string", "note": "later"}') == key_id + 1
     assert [bool(error) for error in company.errors(topic)].count(True) == 2
-    assert company.pipe.maintain(topic).raw.after == 2
+    assert compact_raw(company.pipe.lake, topic).after == 2
     company.require_balanced(topic)
 
 
