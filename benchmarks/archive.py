@@ -11,7 +11,7 @@ from benchmarks.data import DataSet, data_sets
 from benchmarks.measure import Result, Subject, Work, interleaved
 from benchmarks.peak import peak_of
 from benchmarks.run import Run
-from onepipe.record import topic_of
+from onepipe.declaring.record import topic_of
 
 _GOAL_MB = 1000
 

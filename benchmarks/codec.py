@@ -19,13 +19,13 @@ import onepipe as op
 from benchmarks.data import DataSet, data_sets, plain, plain_schema
 from benchmarks.measure import Result, Subject, each, interleaved
 from benchmarks.run import Run
-from onepipe.audit.header import AUDIT_HEADER, packer
-from onepipe.decoder import MessageDecoder
+from onepipe.bodies.decoder import MessageDecoder
+from onepipe.declaring.record import record_info, topic_of
+from onepipe.evidence.header import AUDIT_HEADER, packer
 from onepipe.partitioner import partition_for
-from onepipe.record import record_info, topic_of
-from onepipe.route import Route
+from onepipe.publishing.route import Route
+from onepipe.publishing.stream import Stream
 from onepipe.schema.columnar import compile_columnar
-from onepipe.stream import Stream
 from onepipe.topics import Opened
 from onepipe.transport import Message
 

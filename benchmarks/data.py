@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from benchmarks.records import Job, NamedJob, jobs
-from onepipe.record import topic_of
+from onepipe.declaring.record import topic_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,8 +15,8 @@ from benchmarks.lakes import Lakes, build
 from benchmarks.measure import Result, Subject, Work, interleaved
 from benchmarks.peak import peak_of
 from benchmarks.run import Run
+from onepipe.declaring.record import topic_of
 from onepipe.lake import columns as c
-from onepipe.record import topic_of
 
 _GOAL_MB: Final = 4000
 _SYSTEM: Final = (c.IDENTITY, c.DIGEST_HI, c.DIGEST_LO, c.DELETED, c.LOG, c.PARTITION, c.OFFSET, c.TIMESTAMP)

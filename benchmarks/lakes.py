@@ -13,8 +13,8 @@ import attrs
 import onepipe as op
 from benchmarks.data import DataSet, data_sets
 from benchmarks.run import Run
-from onepipe.audit.evidence import AUDIT_TOPIC
-from onepipe.record import topic_of
+from onepipe.declaring.record import topic_of
+from onepipe.evidence.records import AUDIT_TOPIC
 from onepipe.transport import TopicPartition
 
 _AT_ONCE: Final = 500_000

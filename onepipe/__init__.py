@@ -19,57 +19,55 @@ The names below are loaded when they are first used, so that importing the packa
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from onepipe import errors
     from onepipe.audit.verdict import Finding, Verdict
-    from onepipe.backoff import Backoff, backoff
-    from onepipe.binding import record_class
+    from onepipe.bodies.deletion import Deletion
     from onepipe.checks import col, lit
-    from onepipe.consumer import Consumer, Received
+    from onepipe.consuming.backoff import Backoff, backoff
+    from onepipe.consuming.consumer import Consumer, Received
     from onepipe.dead_letters.letter import DeadLetter
-    from onepipe.deletion import Deletion
+    from onepipe.declaring.binding import record_class
+    from onepipe.declaring.record import enumeration, evolve, field, record, topic_of
+    from onepipe.declaring.topic import Topic
     from onepipe.hookspecs import hookimpl
     from onepipe.lake.read import Table
     from onepipe.merge import MergePolicy, first, latest, latest_non_null, maximum, minimum, union
     from onepipe.pipeline import Pipeline, connect
-    from onepipe.producer import Producer
-    from onepipe.receipt import Receipt
-    from onepipe.record import enumeration, evolve, field, record, topic_of
+    from onepipe.publishing.producer import Producer
+    from onepipe.publishing.receipt import Receipt
     from onepipe.schema.markers import attributes, avro_name, branches, decimal, fixed, float32, int32, local, millis
     from onepipe.schema.model import Schema
     from onepipe.schema.values import Duration
     from onepipe.sink import Sink, SinkBatch, TransactionalSink
-    from onepipe.topic import Topic
     from onepipe.transport import Message, Start, TopicPartition
 
 _HOMES = {
     "onepipe": ("errors",),
     "onepipe.audit.verdict": ("Finding", "Verdict"),
-    "onepipe.backoff": ("Backoff", "backoff"),
-    "onepipe.binding": ("record_class",),
+    "onepipe.consuming.backoff": ("Backoff", "backoff"),
+    "onepipe.declaring.binding": ("record_class",),
     "onepipe.checks": ("col", "lit"),
-    "onepipe.consumer": ("Consumer", "Received"),
+    "onepipe.consuming.consumer": ("Consumer", "Received"),
     "onepipe.dead_letters.letter": ("DeadLetter",),
-    "onepipe.deletion": ("Deletion",),
+    "onepipe.bodies.deletion": ("Deletion",),
     "onepipe.hookspecs": ("hookimpl",),
     "onepipe.lake.read": ("Table",),
     "onepipe.merge": ("MergePolicy", "first", "latest", "latest_non_null", "maximum", "minimum", "union"),
     "onepipe.pipeline": ("Pipeline", "connect"),
-    "onepipe.producer": ("Producer",),
-    "onepipe.receipt": ("Receipt",),
-    "onepipe.record": ("enumeration", "evolve", "field", "record", "topic_of"),
+    "onepipe.publishing.producer": ("Producer",),
+    "onepipe.publishing.receipt": ("Receipt",),
+    "onepipe.declaring.record": ("enumeration", "evolve", "field", "record", "topic_of"),
     "onepipe.schema.markers": (
         *("attributes", "avro_name", "branches", "decimal", "fixed", "float32", "int32", "local", "millis"),
     ),
     "onepipe.schema.model": ("Schema",),
     "onepipe.schema.values": ("Duration",),
     "onepipe.sink": ("Sink", "SinkBatch", "TransactionalSink"),
-    "onepipe.topic": ("Topic",),
+    "onepipe.declaring.topic": ("Topic",),
     "onepipe.transport": ("Message", "Start", "TopicPartition"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -139,14 +137,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """The public names."""
     return __all__
-
-
-class _Package(ModuleType):
-    """This package, in which importing the submodule `record` does not hide the public name `record`."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (isinstance(value, ModuleType) and _HOME.get(name, "onepipe") != "onepipe"):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Any, Final, TypeAlias, get_args
 
-from onepipe.audit.header import AUDIT_HEADER, DELETE_HEADER
 from onepipe.errors import ConfigurationError, nearest
+from onepipe.evidence.header import AUDIT_HEADER, DELETE_HEADER
 from onepipe.schema.framing import VALUE_HEADER
 from onepipe.transport import Headers
 

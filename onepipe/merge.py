@@ -2,7 +2,8 @@
 
 A record's policy picks one arrival by its version; a field's policy joins that field's values over all arrivals. Every
 policy is associative, commutative and idempotent, so the result does not depend on order, batching or redelivery.
-Arrivals of equal version are ordered by their digest, which makes the order total. `onepipe.fold` is the reference.
+Arrivals of equal version are ordered by their digest, which makes the order total. `onepipe.declaring.fold` is the
+reference.
 
 A field's policy is either positional ("latest", "first", "latest_non_null": it picks the value of one arrival) or a
 `FieldMerge` ("max", "min", "union", or a plugin's: it combines values).

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, Type
 
 import attrs
 
-from onepipe.backoff import NEVER, Backoff, Failure
-from onepipe.delivery import Delivery, SetAside
+from onepipe.consuming.backoff import NEVER, Backoff, Failure
+from onepipe.consuming.delivery import Delivery, SetAside
 from onepipe.errors import CodecError, CommitConflict, ConfigurationError, NotRegistered, OnepipeError
 from onepipe.transport import Message, TopicPartition
 
 if TYPE_CHECKING:
-    from onepipe.deletion import Deletion
-    from onepipe.topic import Topic
+    from onepipe.bodies.deletion import Deletion
+    from onepipe.declaring.topic import Topic
     from onepipe.transport import Reader, Transport
 
 R = TypeVar("R")

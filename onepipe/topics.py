@@ -11,11 +11,11 @@ import attrs
 
 from onepipe.arguments import require_count
 from onepipe.codec import find_codec
+from onepipe.declaring.record import is_record, record_info, topic_of
+from onepipe.declaring.topic import Topic
 from onepipe.errors import ConfigurationError, DeclarationError, NotRegistered, TopicNotFound
-from onepipe.record import is_record, record_info, topic_of
 from onepipe.registry import open_registry
 from onepipe.registry.address import same_registry
-from onepipe.topic import Topic
 
 if TYPE_CHECKING:
     from onepipe.registry.port import Registry, SchemaSource

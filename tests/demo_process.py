@@ -34,7 +34,7 @@ from onepipe.lake.engine import Engine
 from onepipe.lake.raw_files import RawFileWriter
 from onepipe.lake.storage import LocalStorage
 from onepipe.lake.table import LakeTable
-from onepipe.producer import Producer
+from onepipe.publishing.producer import Producer
 
 SEED = 2013
 POINTS = {

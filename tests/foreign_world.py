@@ -14,10 +14,10 @@ from raw_messages import append, raw_rows
 
 import onepipe as op
 from onepipe.audit.verdict import Hop
+from onepipe.declaring.topic import Topic
 from onepipe.schema.encode import compile_encoder
 from onepipe.schema.framing import frame
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
 from onepipe.transport import Headers, Outgoing
 
 MILLIS = 1_767_225_600_000

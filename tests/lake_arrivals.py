@@ -12,9 +12,9 @@ import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onepipe.audit.digest import digest, total
-from onepipe.fold import Arrival, fold
-from onepipe.identity import identity_hash, join
+from onepipe.declaring.fold import Arrival, fold
+from onepipe.declaring.topic import Topic
+from onepipe.evidence.digest import digest, total
 from onepipe.lake import Lake, layout
 from onepipe.lake import columns as c
 from onepipe.lake.chunks import date_of, parse_path, span
@@ -23,8 +23,8 @@ from onepipe.lake.raw_files import MARK_KEY
 from onepipe.lake.raw_footer import RawFooter, Sum
 from onepipe.lake.table import LakeTable, NewFile
 from onepipe.merge import MergePolicy, latest
+from onepipe.schema.identity import identity_hash, join
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 LOG = "log-a"

@@ -12,9 +12,10 @@ import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onepipe.audit.digest import delete_digest, digest
-from onepipe.audit.header import AUDIT_HEADER, DELETE_HEADER, pack
-from onepipe.deletion import compile_deletion
+from onepipe.bodies.deletion import compile_deletion
+from onepipe.declaring.topic import Topic
+from onepipe.evidence.digest import delete_digest, digest
+from onepipe.evidence.header import AUDIT_HEADER, DELETE_HEADER, pack
 from onepipe.lake import Lake
 from onepipe.lake.table import LakeTable
 from onepipe.merge import latest
@@ -23,7 +24,6 @@ from onepipe.schema.encode import compile_encoder
 from onepipe.schema.framing import frame
 from onepipe.schema.keys import compile_key
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
 from onepipe.transport import Headers, Message, Outgoing, Transport
 
 MOMENT = dt.datetime(2023, 11, 14, 22, 13, 20, tzinfo=dt.UTC)

@@ -11,19 +11,19 @@ from typing import Any, Final, cast
 import attrs
 
 from onepipe.arguments import require_choice
-from onepipe.attached.source import TIMESTAMP, Envelope, Key, Source, Tombstones, Value
 from onepipe.attached.translate import row_of
+from onepipe.declaring.record import record_info
+from onepipe.declaring.rules import value_type
+from onepipe.declaring.source import TIMESTAMP, Envelope, Key, Source, Tombstones, Value
+from onepipe.declaring.topic import Topic
 from onepipe.errors import DeclarationError, nearest
 from onepipe.merge import MergePolicy
-from onepipe.record import record_info
 from onepipe.registry import Registry, open_registry
 from onepipe.registry.address import shown_url
-from onepipe.rules import value_type
 from onepipe.schema.document import document
 from onepipe.schema.inline import inlined
 from onepipe.schema.logical import LogicalType
 from onepipe.schema.model import NO_DEFAULT, Enum, Field, Fixed, Node, Primitive, Record, Schema, Union
-from onepipe.topic import Topic
 
 REGISTRY_VARIABLE: Final = "ONEPIPE_REGISTRY"
 
@@ -47,7 +47,7 @@ def attach(
     lift: Mapping[str, str | Sequence[str]] | None = None,
     tombstones: Tombstones | None = None,
 ) -> Topic:
-    """Declare a topic that others write; see `onepipe.topic.Topic.attach`."""
+    """Declare a topic that others write; see `onepipe.declaring.topic.Topic.attach`."""
     for word, given, literal in (("value", value, Value), ("key", key, Key), ("envelope", envelope, Envelope)):
         if given is not None or word == "value":
             require_choice(word, given, literal)

@@ -13,8 +13,8 @@ from onepipe.schema.framing import read_frame
 
 if TYPE_CHECKING:
     from onepipe.attached.translate import Read
+    from onepipe.declaring.topic import Topic
     from onepipe.schema.model import Schema
-    from onepipe.topic import Topic
     from onepipe.transport import Message
 
 

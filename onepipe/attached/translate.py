@@ -15,8 +15,8 @@ import attrs
 from onepipe.attached.json_text import parse_json
 from onepipe.attached.json_values import Convert, compile_json, field_value, within
 from onepipe.attached.tree import Given, KeyReader, Place, unframed, unwrapped
+from onepipe.declaring.rules import value_type
 from onepipe.errors import DecodeError, InvalidRecord, ResolutionError
-from onepipe.rules import value_type
 from onepipe.schema.decode import compile_decoder
 from onepipe.schema.document import document
 from onepipe.schema.encode import compile_encoder
@@ -27,8 +27,8 @@ from onepipe.schema.values import Leaf, to_base
 from onepipe.schema.varint import decode_count
 
 if TYPE_CHECKING:
-    from onepipe.attached.source import Source
-    from onepipe.topic import Topic
+    from onepipe.declaring.source import Source
+    from onepipe.declaring.topic import Topic
 
 _ROWS: Final = frozenset({"c", "r", "u"})
 _DELETE: Final = "d"

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from onepipe.attached.json_text import parse_json
-from onepipe.attached.source import KEY, TIMESTAMP
+from onepipe.declaring.source import KEY, TIMESTAMP
 from onepipe.errors import DecodeError, NotRegistered, SchemaError
 from onepipe.schema.decode import Decode, compile_decoder
 from onepipe.schema.framing import KEY_HEADER, read_frame
 
 if TYPE_CHECKING:
-    from onepipe.attached.source import Source
+    from onepipe.declaring.source import Source
     from onepipe.schema.model import Schema
     from onepipe.transport import Headers
 

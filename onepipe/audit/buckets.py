@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from onepipe.audit.digest import signed
+from onepipe.evidence.digest import signed
 from onepipe.lake import columns as c
 from onepipe.lake.engine import Engine
 from onepipe.lake.plan import quoted

@@ -15,16 +15,16 @@ import pyarrow as pa
 
 from onepipe.audit.buckets import COMPARING, add_all, bucket_sql, bucket_sums, totals
 from onepipe.audit.clean_inventory import CleanFile
-from onepipe.audit.digest import signed
 from onepipe.audit.inventory import Inventory, Place, RawFile
 from onepipe.audit.readable import local_files, readable
 from onepipe.audit.rows import RowFault
 from onepipe.audit.verdict import FAULT_STATES, DamagedFile, Hop, HopVerdict, Kind, State, worst
-from onepipe.identity import identity_hash
+from onepipe.evidence.digest import signed
 from onepipe.lake import columns as c
 from onepipe.lake.engine import Engine, numbered_files
 from onepipe.lake.plan import ROW, MergePlan, quoted
 from onepipe.lake.raw_footer import Sum
+from onepipe.schema.identity import identity_hash
 from onepipe.schema.keys import key_values
 
 _FILE_BITS: Final = 40

@@ -26,8 +26,8 @@ from onepipe.schema.model import Schema
 
 if TYPE_CHECKING:
     from onepipe.audit.inventory import RawFile
+    from onepipe.declaring.topic import Topic
     from onepipe.lake.storage import Storage
-    from onepipe.topic import Topic
 
 _BATCH: Final = 16_384
 _WRITER: Final = frozenset({c.EPOCH, c.SEQUENCE})

@@ -26,7 +26,7 @@ from onepipe.lake.plan import MergePlan
 from onepipe.lake.raw_identity import column_keys, identity_hashes
 
 if TYPE_CHECKING:
-    from onepipe.topic import Topic
+    from onepipe.declaring.topic import Topic
 
 _TIMES: Final = (
     dt.datetime.min.replace(tzinfo=dt.UTC),

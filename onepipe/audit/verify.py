@@ -20,7 +20,6 @@ import pyarrow as pa
 
 from onepipe.audit.blame import Blame
 from onepipe.audit.clean_inventory import clean_inventory
-from onepipe.audit.evidence import AUDIT_TOPIC, EVIDENCE
 from onepipe.audit.inventory import Inventory, Place, RawFile, schema_documents, take_inventory
 from onepipe.audit.ledger import Ledger
 from onepipe.audit.merged import CleanFault, MergedCheck
@@ -32,6 +31,7 @@ from onepipe.audit.salvage import Salvage
 from onepipe.audit.verdict import Finding, Hop, HopVerdict, State, Verdict, worst
 from onepipe.audit.vouched import HOURS_SQL, MANIFEST_SQL, Stream, Testimony, read_testimony
 from onepipe.errors import ConfigurationError, CorruptFile, NotRegistered, nearest
+from onepipe.evidence.records import AUDIT_TOPIC, EVIDENCE
 from onepipe.lake import layout
 from onepipe.lake.columns import ERROR, raw_schema
 from onepipe.lake.engine import Engine, numbered_files
@@ -41,8 +41,8 @@ from onepipe.lake.unmerged import is_outdated
 from onepipe.schema.keys import key_values
 
 if TYPE_CHECKING:
+    from onepipe.declaring.topic import Topic
     from onepipe.lake import Lake
-    from onepipe.topic import Topic
 
 Level = Literal["accounted", "proved", "deep"]
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from onepipe.audit.digest import Digest
-from onepipe.audit.evidence import Kind
+from onepipe.evidence.digest import Digest
+from onepipe.evidence.records import Kind
 
 Interval = tuple[int, int]
 

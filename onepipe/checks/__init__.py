@@ -7,6 +7,5 @@ that what arrived is kept. Its grammar and meaning: docs/reference/checks.md.
 
 from onepipe.checks.builder import Expression, col, lit
 from onepipe.checks.check import Check, parse_check
-from onepipe.checks.constraints import constraint_checks, topic_checks
 
-__all__ = ["Check", "Expression", "col", "constraint_checks", "lit", "parse_check", "topic_checks"]
+__all__ = ["Check", "Expression", "col", "lit", "parse_check"]

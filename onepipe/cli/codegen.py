@@ -26,9 +26,9 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the source."""
     from onepipe.codegen import generate
+    from onepipe.declaring.topic import ATTRIBUTE, Topic
     from onepipe.errors import ConfigurationError, DeclarationError
     from onepipe.schema.model import Schema
-    from onepipe.topic import ATTRIBUTE, Topic
 
     try:
         text = sys.stdin.read() if options.schema == "-" else Path(options.schema).read_text("utf-8")

@@ -11,13 +11,13 @@ import attrs
 
 from onepipe.cli.lakes import add_lake
 from onepipe.cli.output import say_json, say_text
+from onepipe.declaring.rules import holds_sensitive
 from onepipe.errors import ConfigurationError, OnepipeError, nearest
-from onepipe.rules import holds_sensitive
 
 if TYPE_CHECKING:
     from onepipe.dead_letters.letter import DeadLetter
+    from onepipe.declaring.topic import Topic
     from onepipe.pipeline.dead_letters import DeadLetters
-    from onepipe.topic import Topic
 
 _ACTIONS: Final = ("list", "show", "replay", "drop")
 _HIDDEN: Final = "(sensitive: --sensitive shows it)"
@@ -126,7 +126,7 @@ def _described(letter: DeadLetter) -> dict[str, Any]:
 
 def _record(letters: DeadLetters, letter: DeadLetter, topic: Topic, *, sensitive: bool) -> Iterator[tuple[str, Any]]:
     """The fields of a letter's record, those with sensitive ones in them hidden unless they are asked for."""
-    from onepipe.deletion import Deletion
+    from onepipe.bodies.deletion import Deletion
 
     try:
         record = letters.record(letter)

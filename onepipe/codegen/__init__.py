@@ -10,9 +10,9 @@ import attrs
 
 from onepipe.codegen.classes import ClassWriter
 from onepipe.codegen.names import sorted_imports
+from onepipe.declaring.topic import Topic
 from onepipe.errors import DeclarationError
 from onepipe.schema.model import Record, Schema
-from onepipe.topic import Topic
 
 __all__ = ["Source", "generate", "generate_source"]
 

@@ -10,11 +10,11 @@ from onepipe.codegen.annotations import AnnotationWriter
 from onepipe.codegen.defaults import DefaultWriter
 from onepipe.codegen.layout import WIDTH, Expression, Group, call, flat, laid_out, literal
 from onepipe.codegen.names import Names, members, short_aliases
+from onepipe.declaring.rules import ATTRIBUTE, FieldRules
+from onepipe.declaring.topic import Topic
 from onepipe.errors import DeclarationError
 from onepipe.merge import POSITIONAL, MergePolicy
-from onepipe.rules import ATTRIBUTE, FieldRules
 from onepipe.schema.model import JSON, NO_DEFAULT, Array, Enum, Field, Map, Node, Record, Schema, Union
-from onepipe.topic import Topic
 
 _COMBINING: Final = {"max": "maximum", "min": "minimum", "union": "union"}
 _INDENT: Final = "    "

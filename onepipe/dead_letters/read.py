@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from onepipe.bodies.decoder import MessageDecoder
 from onepipe.dead_letters.letter import Copy, DeadLetter, fold
 from onepipe.dead_letters.topic import dead_letter_topic
-from onepipe.decoder import MessageDecoder
 from onepipe.errors import PositionLost, TopicNotFound
 from onepipe.transport import Message, TopicPartition
 

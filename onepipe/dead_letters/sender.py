@@ -13,8 +13,8 @@ from onepipe.dead_letters.topic import Stage, State, dead_letter_topic
 from onepipe.errors import RecordTooLarge
 
 if TYPE_CHECKING:
-    from onepipe.receipt import Receipt
-    from onepipe.topic import Topic
+    from onepipe.declaring.topic import Topic
+    from onepipe.publishing.receipt import Receipt
     from onepipe.transport import Message
 
 

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import attrs
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import Fault
-from onepipe.topic import Topic
 
 SUFFIX: Final = ".dead-letters"
 

@@ -21,14 +21,14 @@ import attrs
 import onepipe as op
 from onepipe.audit.verdict import Hop, Verdict
 from onepipe.audit.verify import verify
+from onepipe.declaring.record import topic_of
+from onepipe.declaring.topic import Topic
 from onepipe.demo.flights import Flight, delays_by_carrier, flight_class, flights, life_events, source_table, spoil
 from onepipe.demo.notes import Earlier, Notes, Published
 from onepipe.demo.places import Places
 from onepipe.demo.tampering import Tampered, Tampering, tamper_with_clean, tamper_with_log, tamper_with_raw, unnamed
 from onepipe.errors import InvalidRecord, NotAuthorized, TopicNotFound
 from onepipe.lake.account import account
-from onepipe.record import topic_of
-from onepipe.topic import Topic
 
 if TYPE_CHECKING:
     import os

@@ -25,10 +25,10 @@ from onepipe.schema.keys import key_values
 from onepipe.transport import Message, TopicPartition
 
 if TYPE_CHECKING:
+    from onepipe.declaring.topic import Topic
     from onepipe.lake import Lake
     from onepipe.lake.storage import Storage
     from onepipe.lake.table import LakeTable
-    from onepipe.topic import Topic
     from onepipe.transport import Transport
 
 _CHANGED: Final = "distance"

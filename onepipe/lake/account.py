@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from onepipe.declaring.topic import Topic
 from onepipe.lake import columns as c
 from onepipe.lake.engine import DEFAULT_MEMORY, Engine, numbered_files
 from onepipe.lake.plan import quoted
-from onepipe.topic import Topic
 
 if TYPE_CHECKING:
     from onepipe.lake import Lake

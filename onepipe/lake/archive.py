@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Literal
 
+from onepipe.declaring.topic import Topic
 from onepipe.lake import Lake, layout
 from onepipe.lake.archive_run import ArchiveRun, Share, app_id
 from onepipe.lake.archive_terms import ArchiveLimits, ArchiveReport
@@ -23,7 +24,6 @@ from onepipe.lake.raw_rows import RowReader
 from onepipe.lake.table import LakeTable
 from onepipe.observe.events import Event
 from onepipe.registry.port import SchemaSource
-from onepipe.topic import Topic
 from onepipe.transport import Reader, Transport
 
 __all__ = ["ArchiveLimits", "ArchiveReport", "OnNewLog", "app_id", "archive"]

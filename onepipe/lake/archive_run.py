@@ -17,6 +17,7 @@ from typing import Final
 
 import attrs
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import CommitConflict, PositionLost, TopicNotFound, TransportError
 from onepipe.lake.archive_terms import ArchiveLimits, ArchiveReport
 from onepipe.lake.columns import LOG
@@ -25,7 +26,6 @@ from onepipe.lake.raw_files import RawFile, RawFileWriter
 from onepipe.lake.raw_rows import RowReader
 from onepipe.lake.table import LakeTable
 from onepipe.observe.events import ArchiveCommitted, Event
-from onepipe.topic import Topic
 from onepipe.transport import GroupReader, Message, Reader, TopicDescription, TopicPartition
 
 _LOG: Final = logging.getLogger(__name__)

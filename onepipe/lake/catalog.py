@@ -7,10 +7,10 @@ import re
 from difflib import get_close_matches
 from typing import Final
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import CommitConflict, CorruptFile, NotRegistered, OnepipeError
 from onepipe.lake import layout
 from onepipe.lake.storage import Storage
-from onepipe.topic import Topic
 
 _LISTED: Final = 5
 _OWN: Final = "_onepipe."

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onepipe.audit.digest import signed
+from onepipe.evidence.digest import signed
 from onepipe.lake import columns as c
 from onepipe.lake import layout
 from onepipe.lake.chunks import Day, date_of

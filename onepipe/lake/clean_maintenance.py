@@ -10,6 +10,7 @@ import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import CommitConflict
 from onepipe.lake import columns as c
 from onepipe.lake import layout
@@ -19,7 +20,6 @@ from onepipe.lake.dedup import TARGET_ROWS, require_same_policy
 from onepipe.lake.maintenance import CompactionReport, name_of
 from onepipe.lake.plan import MergePlan
 from onepipe.lake.table import LakeFile, LakeTable
-from onepipe.topic import Topic
 
 if TYPE_CHECKING:
     from onepipe.lake import Lake

@@ -11,8 +11,8 @@ from typing import Final
 
 import pyarrow as pa
 
+from onepipe.declaring.topic import Topic
 from onepipe.schema.arrow import arrow_schema
-from onepipe.topic import Topic
 
 LOG: Final = "_op_log"
 """Identity of the log the row came from."""

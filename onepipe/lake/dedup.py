@@ -21,6 +21,7 @@ import attrs
 import numpy as np
 import pyarrow as pa
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import CommitConflict, LakeError
 from onepipe.lake import layout
 from onepipe.lake.chunks import UNDATED, Day, cut, free_chunk, is_below, parse_path, topmost, within
@@ -33,7 +34,6 @@ from onepipe.lake.replaced import ReplacedRows, interleaved
 from onepipe.lake.storage import Copies
 from onepipe.lake.table import LakeFile, LakeTable, NewFile, Snapshot
 from onepipe.lake.unmerged import is_outdated, unmerged
-from onepipe.topic import Topic
 
 if TYPE_CHECKING:
     from onepipe.lake import Lake

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from onepipe.declaring.topic import Topic
 from onepipe.lake import layout
 from onepipe.lake.catalog import Catalog
 from onepipe.lake.storage import Storage, open_storage
-from onepipe.topic import Topic
 
 if TYPE_CHECKING:
     from onepipe.lake.table import LakeTable

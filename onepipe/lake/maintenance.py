@@ -18,6 +18,7 @@ import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile
 from onepipe.lake import Lake, layout
 from onepipe.lake.columns import LOG, OFFSET, PARTITION
@@ -25,7 +26,6 @@ from onepipe.lake.raw_files import MARK_KEY
 from onepipe.lake.raw_footer import RawFooter, join_footers, raw_footer
 from onepipe.lake.raw_parquet import parquet_writer
 from onepipe.lake.table import LakeFile, LakeTable, NewFile, Statistics
-from onepipe.topic import Topic
 
 TARGET_BYTES: Final = 128 << 20
 """Bytes a merged file has at most, about."""

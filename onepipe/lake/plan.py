@@ -22,12 +22,12 @@ import attrs
 import pyarrow as pa
 from xxhash import xxh3_64_hexdigest
 
+from onepipe.declaring.topic import Topic, value_type
 from onepipe.errors import DeclarationError
-from onepipe.identity import node_is_decimal
 from onepipe.lake import columns as c
 from onepipe.merge import POSITIONAL, MergePolicy, field_merge
+from onepipe.schema.identity import node_is_decimal
 from onepipe.schema.model import Fixed, Primitive
-from onepipe.topic import Topic, value_type
 
 ROW: Final = "_op_row"
 """Name of the number that tells contributions apart while they are folded."""

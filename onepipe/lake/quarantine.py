@@ -16,8 +16,8 @@ from onepipe.lake.scan import Scan
 from onepipe.transport import Message
 
 if TYPE_CHECKING:
+    from onepipe.declaring.topic import Topic
     from onepipe.lake import Lake
-    from onepipe.topic import Topic
 
 CONSUMER: Final = "lake"
 """Under whose name quarantined records stand among the dead letters."""

@@ -11,19 +11,19 @@ from xxhash import xxh3_128_digest
 
 from onepipe.attached.translate import Removal, Translation, compile_translation, tombstone_reader
 from onepipe.attached.tree import Given, KeyReader
-from onepipe.audit.digest import DELETE_SEED, deletion_body
+from onepipe.bodies.transcode_columns import DecodeColumns, columns_decoder
 from onepipe.errors import DecodeError, NotRegistered
+from onepipe.evidence.digest import DELETE_SEED, deletion_body
 from onepipe.lake.columns import Quarantine
 from onepipe.lake.raw_deletes import delete_columns
-from onepipe.transcode_columns import DecodeColumns, columns_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from onepipe.declaring.topic import Topic
     from onepipe.lake.raw_values import Rows, ValueBatch
     from onepipe.schema.model import Schema
-    from onepipe.topic import Topic
 
 _JSON: Final = ""
 """Stands for the schema of messages that have none."""

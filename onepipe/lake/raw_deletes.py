@@ -10,11 +10,11 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from onepipe.deletion import deletion_schema_id, read_deletion
+from onepipe.bodies.deletion import deletion_schema_id, read_deletion
+from onepipe.declaring.topic import Topic
 from onepipe.errors import DeclarationError
 from onepipe.registry.port import SchemaSource
 from onepipe.schema.values import Duration
-from onepipe.topic import Topic
 
 
 class DeleteReader:

@@ -15,6 +15,7 @@ import attrs
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import LakeError
 from onepipe.lake import columns as c
 from onepipe.lake import layout
@@ -23,7 +24,6 @@ from onepipe.lake.raw_parquet import parquet_writer
 from onepipe.lake.raw_rows import RawRows
 from onepipe.lake.storage import Storage
 from onepipe.lake.table import NewFile
-from onepipe.topic import Topic
 
 MARK_KEY: Final = b"onepipe.mark"
 """Key, in a raw file's Parquet metadata, of random bytes that no other file has."""

@@ -15,8 +15,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from onepipe.audit.digest import signed
 from onepipe.errors import CorruptFile
+from onepipe.evidence.digest import signed
 from onepipe.lake.columns import NO_BUCKET
 from onepipe.lake.footer import footer_metadata, parse_footer
 from onepipe.lake.storage import Storage

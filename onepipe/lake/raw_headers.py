@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onepipe.audit.header import AUDIT_HEADER, HEADER_VERSION
+from onepipe.evidence.header import AUDIT_HEADER, HEADER_VERSION
 from onepipe.lake.columns import DIGEST_HI, EPOCH, EXPECTED, HEADERS, HEADERS_TYPE, SEQUENCE
 from onepipe.lake.raw_footer import Bools, Int64s
 from onepipe.transport import Headers

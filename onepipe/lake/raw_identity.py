@@ -1,4 +1,4 @@
-"""Identity keys from columns, as `onepipe.identity` defines them, for records whose message key is not theirs."""
+"""Identity keys from columns, by the rules of `onepipe.schema.identity`, where a message key is not the identity."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 import pyarrow as pa
 from xxhash import xxh3_64_digest
 
-from onepipe.identity import join
+from onepipe.declaring.topic import Topic, value_type
 from onepipe.lake.raw_footer import Int64s
+from onepipe.schema.identity import join
 from onepipe.schema.model import Enum, Node
 from onepipe.schema.values import Leaf, kind_of
-from onepipe.topic import Topic, value_type
 
 
 def identity_hashes(keys: Sequence[bytes]) -> Int64s:
-    """The signed 64-bit hashes of identity keys; see `onepipe.identity.identity_hash`."""
+    """The signed 64-bit hashes of identity keys; see `onepipe.schema.identity.identity_hash`."""
     return np.frombuffer(b"".join([xxh3_64_digest(key) for key in keys]), ">i8").astype(np.int64)
 
 

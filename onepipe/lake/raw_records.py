@@ -10,9 +10,11 @@ import pyarrow as pa
 from xxhash import xxh3_128_digest
 
 from onepipe.attached.translate import is_translated
-from onepipe.audit.digest import DELETE_SEED, UNDECODABLE_SEED
-from onepipe.audit.header import DELETE_HEADER
+from onepipe.bodies.transcode_columns import DecodeColumns, columns_decoder
+from onepipe.declaring.topic import Topic
 from onepipe.errors import CodecError, NotRegistered, ResolutionError, SchemaError
+from onepipe.evidence.digest import DELETE_SEED, UNDECODABLE_SEED
+from onepipe.evidence.header import DELETE_HEADER
 from onepipe.lake.columns import Quarantine, field_columns
 from onepipe.lake.raw_attached import AttachedReader
 from onepipe.lake.raw_deletes import DeleteReader, delete_columns
@@ -20,8 +22,6 @@ from onepipe.lake.raw_values import NO_SCHEMA, Rows, ValueBatch
 from onepipe.registry.lookup import find_schema
 from onepipe.registry.port import SchemaSource, value_subject
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
-from onepipe.transcode_columns import DecodeColumns, columns_decoder
 
 
 class RecordReader:

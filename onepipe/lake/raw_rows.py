@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onepipe.declaring.topic import Topic
 from onepipe.lake import columns as c
 from onepipe.lake.raw_footer import Bools, Int64s, Tally
 from onepipe.lake.raw_headers import (
@@ -29,7 +30,6 @@ from onepipe.lake.raw_identity import column_keys, identity_hashes
 from onepipe.lake.raw_records import RecordReader
 from onepipe.lake.raw_values import NO_SCHEMA, ValueBatch
 from onepipe.registry.port import SchemaSource
-from onepipe.topic import Topic
 from onepipe.transport import Headers, Message
 
 _MILLIS: Final = (-62_135_596_800_000, 253_402_300_799_999)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 import attrs
 import pyarrow as pa
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import DeclarationError, LakeError, MissingDependency, nearest
 from onepipe.lake import columns as c
 from onepipe.lake.engine import engine_errors, import_duckdb
 from onepipe.lake.logical import compile_record
 from onepipe.lake.scan import Scan
-from onepipe.topic import Topic
 
 if TYPE_CHECKING:
     import duckdb
@@ -184,7 +184,7 @@ class Table:
         Raises:
             DeclarationError: not a record class, or one that has a field the table lacks.
         """
-        from onepipe.record import record_info  # reading frames needs no record classes
+        from onepipe.declaring.record import record_info  # reading frames needs no record classes
 
         info = record_info(cls) if cls else None
         schema = info.schema if info else self._topic.schema

@@ -30,10 +30,10 @@ from onepipe.lake.table import LakeFile, LakeTable
 from onepipe.lake.unmerged import REREAD
 
 if TYPE_CHECKING:
+    from onepipe.declaring.topic import Topic
     from onepipe.lake import Lake
     from onepipe.lake.raw_values import Rows
     from onepipe.registry.port import SchemaSource
-    from onepipe.topic import Topic
 
 _BATCH: Final = 16_384
 _PENDING_BYTES: Final = 64 << 20

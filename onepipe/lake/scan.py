@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import CorruptFile
 from onepipe.lake import columns as c
 from onepipe.lake import layout
@@ -18,7 +19,6 @@ from onepipe.lake.chunks import date_of, day_of, parse_path
 from onepipe.lake.engine import numbered_files
 from onepipe.lake.plan import literal, quoted
 from onepipe.lake.table import LakeFile, LakeTable, Snapshot
-from onepipe.topic import Topic
 
 if TYPE_CHECKING:
     from onepipe.lake import Lake

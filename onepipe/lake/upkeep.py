@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from onepipe.declaring.topic import Topic
 from onepipe.lake.clean_maintenance import compact_clean
 from onepipe.lake.dedup import TARGET_ROWS
 from onepipe.lake.maintenance import KEEP, TARGET_BYTES, CompactionReport, checkpoint, compact_raw, require_keep, vacuum
 from onepipe.lake.reread import RereadReport
-from onepipe.topic import Topic
 
 if TYPE_CHECKING:
     from onepipe.lake import Lake

@@ -11,7 +11,7 @@ from onepipe.arguments import require_a, require_callable
 from onepipe.errors import ConfigurationError
 from onepipe.pipeline.pipeline import Pipeline
 from onepipe.plugins import Plugins, default_plugins
-from onepipe.producer import wall_clock
+from onepipe.publishing.producer import wall_clock
 from onepipe.registry import open_registry
 from onepipe.topics import DEFAULT_PARTITIONS
 from onepipe.url import Url

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from onepipe.arguments import require_callable, require_name
-from onepipe.backoff import may_be_of_the_record
+from onepipe.bodies.decoder import Decoded, MessageDecoder
+from onepipe.bodies.deletion import Deletion
+from onepipe.consuming.backoff import may_be_of_the_record
 from onepipe.dead_letters.letter import DeadLetter, joined, reasons
 from onepipe.dead_letters.read import copied, read_letters, set_aside_message
 from onepipe.dead_letters.topic import Stage, State
-from onepipe.decoder import Decoded, MessageDecoder
-from onepipe.deletion import Deletion
 from onepipe.errors import ConfigurationError
 from onepipe.pipeline.replay import Delivery, Handler, Handling, Mend, Publication, Sinking
 from onepipe.pipeline.sinks import opened_sink
@@ -23,9 +23,9 @@ from onepipe.sink import Sink, TransactionalSink
 
 if TYPE_CHECKING:
     from onepipe.dead_letters.sender import LetterSender
+    from onepipe.declaring.topic import Topic
     from onepipe.pipeline.parts import Parts
-    from onepipe.producer import Producer
-    from onepipe.topic import Topic
+    from onepipe.publishing.producer import Producer
     from onepipe.transport import Message
 
 

@@ -18,11 +18,12 @@ import attrs
 import onepipe.lake  # noqa: F401 - says which package is missing, before one of them is imported
 from onepipe.arguments import require_a, require_callable, require_choice, require_count, require_memory, require_name
 from onepipe.audit.accepted import accept as accept_findings
-from onepipe.audit.evidence import EVIDENCE
 from onepipe.audit.verdict import Finding, Verdict
 from onepipe.audit.verify import Level
 from onepipe.audit.verify import verify as verify_lake
-from onepipe.consumer import Until
+from onepipe.consuming.consumer import Until
+from onepipe.declaring.topic import Topic
+from onepipe.evidence.records import EVIDENCE
 from onepipe.lake import Lake
 from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnNewLog
 from onepipe.lake.archive import archive as archive_topic
@@ -36,7 +37,6 @@ from onepipe.lake.upkeep import MaintenanceReport
 from onepipe.lake.upkeep import maintain as maintain_topic
 from onepipe.observe.events import DedupCommitted, Event, Verified
 from onepipe.pipeline.parts import Parts
-from onepipe.topic import Topic
 
 What: TypeAlias = type | Topic | str
 """A record class, a topic, or the name of a registered one."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from onepipe.backoff import Backoff
-from onepipe.consumer import OnUndecodable, Until
-from onepipe.delivery import OnFailure
+from onepipe.consuming.backoff import Backoff
+from onepipe.consuming.consumer import OnUndecodable, Until
+from onepipe.consuming.delivery import OnFailure
 from onepipe.sink import OnUndecodable as PutAside
 from onepipe.transport import Start
 

@@ -14,11 +14,11 @@ from onepipe.observe.events import Event, Observers
 from onepipe.topics import Topics
 
 if TYPE_CHECKING:
+    from onepipe.declaring.topic import Topic
     from onepipe.lake import Lake
     from onepipe.plugins import Plugins
-    from onepipe.producer import Producer
+    from onepipe.publishing.producer import Producer
     from onepipe.registry.port import Registry
-    from onepipe.topic import Topic
     from onepipe.topics import Opened
     from onepipe.transport import Transport
 

@@ -10,12 +10,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from onepipe.arguments import require_a
-from onepipe.consumer import Consumer, OnUndecodable, Until
+from onepipe.consuming.consumer import Consumer, OnUndecodable, Until
 from onepipe.dead_letters.sender import LetterSender
 from onepipe.errors import ConfigurationError, DeliveryError
 from onepipe.pipeline.parts import Parts
 from onepipe.plugins import Plugins, default_plugins
-from onepipe.producer import OnInvalid, Producer, wall_clock
+from onepipe.publishing.producer import OnInvalid, Producer, wall_clock
 from onepipe.topics import DEFAULT_PARTITIONS
 from onepipe.transport import Start, Transport
 from onepipe.url import Url
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from onepipe.audit.verdict import Finding, Verdict
     from onepipe.audit.verify import Level
-    from onepipe.backoff import Backoff
-    from onepipe.delivery import OnFailure
+    from onepipe.consuming.backoff import Backoff
+    from onepipe.consuming.delivery import OnFailure
+    from onepipe.declaring.topic import Topic
     from onepipe.lake import Lake
     from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnNewLog
     from onepipe.lake.dedup import DedupReport
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from onepipe.registry.port import Registry
     from onepipe.sink import OnUndecodable as PutAside
     from onepipe.sink import Sink
-    from onepipe.topic import Topic
 
 T = TypeVar("T")
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
-from onepipe.consumer import Received, received_from
+from onepipe.bodies.decoder import Decoded
+from onepipe.bodies.deletion import Deletion
+from onepipe.consuming.consumer import Received, received_from
 from onepipe.dead_letters.topic import Stage
-from onepipe.decoder import Decoded
-from onepipe.deletion import Deletion
 from onepipe.errors import CommitConflict, ConfigurationError
 from onepipe.sink import Sink, SinkBatch, TransactionalSink
 
 if TYPE_CHECKING:
     from onepipe.dead_letters.letter import DeadLetter
-    from onepipe.producer import Producer
+    from onepipe.publishing.producer import Producer
     from onepipe.topics import Readable
     from onepipe.transport import Message
 

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from onepipe.arguments import require_a, require_choice, require_count, require_name
-from onepipe.backoff import NEVER, Backoff, Failure
-from onepipe.consumer import Until
+from onepipe.bodies.decoder import record_decoder
+from onepipe.consuming.backoff import NEVER, Backoff, Failure
+from onepipe.consuming.consumer import Until
+from onepipe.consuming.delivery import OnFailure
 from onepipe.dead_letters.sender import LetterSender
 from onepipe.dead_letters.topic import Stage, State
-from onepipe.decoder import record_decoder
-from onepipe.delivery import OnFailure
 from onepipe.errors import ConfigurationError
 from onepipe.sink import OnUndecodable, ProgressStore, Sink, TransactionalSink, feed
 
 if TYPE_CHECKING:
+    from onepipe.declaring.topic import Topic
     from onepipe.pipeline.parts import Parts
-    from onepipe.topic import Topic
     from onepipe.transport import Message
 
 

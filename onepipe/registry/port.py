@@ -14,10 +14,10 @@ from uuid import UUID
 
 import attrs
 
-from onepipe.changes import Change
+from onepipe.declaring.changes import Change
+from onepipe.declaring.topic import Topic
 from onepipe.schema.compatibility import Level, Problem
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
 
 Version: TypeAlias = int | Literal["latest"]
 """A version's number, from 1, or the latest one."""

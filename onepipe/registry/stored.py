@@ -11,7 +11,8 @@ from uuid import UUID
 import attrs
 from typing_extensions import override
 
-from onepipe.changes import allowed_words, blocking, diff
+from onepipe.declaring.changes import allowed_words, blocking, diff
+from onepipe.declaring.topic import ATTRIBUTE, Topic
 from onepipe.errors import (
     ConfigurationError,
     DeclarationError,
@@ -35,7 +36,6 @@ from onepipe.registry.port import (
 from onepipe.schema.compatibility import Level, check
 from onepipe.schema.defaults import require_valid_defaults
 from onepipe.schema.model import Record, Schema
-from onepipe.topic import ATTRIBUTE, Topic
 
 CACHED_SCHEMAS: Final = 1024
 """How many schemas, and declarations made of them, a registry keeps parsed."""

@@ -1,4 +1,4 @@
-"""What classes say of their Avro types: between how classes are made (`onepipe.record`) and how schemas are derived."""
+"""What classes say of their Avro types: between `onepipe.declaring.record` and how schemas are derived."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Keys of records: from a record to its identity key or partition key, compiled; and back.
 
-The form of a key is said in `onepipe.identity`; the compiled function gives the bytes of its `join` and `part_text`.
+The form of a key is said in `onepipe.schema.identity`; the compiled function gives the bytes of its `join` and
+`part_text`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from uuid import UUID
 import attrs
 
 from onepipe.errors import DecodeError, InvalidRecord, SchemaError
-from onepipe.identity import escape, join, node_is_decimal, part_text, require_identity_type, split
 from onepipe.schema.default_values import default_value
 from onepipe.schema.encode_faults import FaultFinder
+from onepipe.schema.identity import escape, join, node_is_decimal, part_text, require_identity_type, split
 from onepipe.schema.model import NO_DEFAULT, Enum, Field, Fixed, Primitive, Record, Schema
 from onepipe.schema.source import Source, attribute
 from onepipe.schema.symbols import enum_symbols

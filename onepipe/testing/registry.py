@@ -17,7 +17,8 @@ from uuid import UUID
 
 import pytest
 
-from onepipe.changes import ChangeKind
+from onepipe.declaring.changes import ChangeKind
+from onepipe.declaring.topic import Topic
 from onepipe.errors import (
     ClosedError,
     ConfigurationError,
@@ -30,7 +31,6 @@ from onepipe.merge import first, latest
 from onepipe.registry.port import Registry, schema_guid
 from onepipe.schema.compatibility import Kind, Level
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
 
 STRING: dict[str, Any] = {"name": "sid", "type": "string"}
 UPDATED: dict[str, Any] = {"name": "updated", "type": {"type": "long", "logicalType": "timestamp-micros"}}

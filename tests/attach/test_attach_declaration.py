@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import onepipe as op
-from onepipe.attached.source import Source
+from onepipe.declaring.source import Source
 from onepipe.errors import ConfigurationError, DeclarationError, Incompatible, NotRegistered, TopicNotFound
 
 ORDER = record(

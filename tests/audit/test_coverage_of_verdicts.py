@@ -114,7 +114,7 @@ def test_an_hour_is_balanced_once_the_outcome_of_its_doubtful_record_is_seen(wor
 @pytest.mark.parametrize("audit", [True, False])
 @pytest.mark.parametrize("timestamp", [(1 << 62), -(1 << 62), 253_402_300_800_000, -1])
 def test_timestamps_beyond_the_calendar_are_no_matter_to_a_verdict(world, audit, timestamp, monkeypatch):
-    monkeypatch.setattr("onepipe.producer.milliseconds", int)  # other producers refuse no timestamp
+    monkeypatch.setattr("onepipe.publishing.producer.milliseconds", int)  # other producers refuse no timestamp
     with world.pipe.producer(audit=audit) as producer:
         for number, trip in enumerate(trips(world.cls, 10)):
             producer.publish(trip, timestamp=timestamp if number % 2 else 0)

@@ -14,9 +14,9 @@ from audited_world import T0, World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from onepipe.audit.evidence import AUDIT_TOPIC
 from onepipe.audit.verdict import Hop, Kind, State, Verdict
 from onepipe.audit.verify import verify
+from onepipe.evidence.records import AUDIT_TOPIC
 from onepipe.lake import open_lake
 from onepipe.lake.table import LakeTable
 

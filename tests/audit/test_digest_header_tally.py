@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onepipe.audit.digest import ZERO, Digest, add, delete_digest, digest, lanes, signed, sum_of, total
-from onepipe.audit.header import pack, packer, unpack
-from onepipe.audit.tally import Tally
 from onepipe.errors import DecodeError
+from onepipe.evidence.digest import ZERO, Digest, add, delete_digest, digest, lanes, signed, sum_of, total
+from onepipe.evidence.header import pack, packer, unpack
+from onepipe.evidence.tally import Tally
 
 LANE = st.integers(-(1 << 63), (1 << 63) - 1)
 DIGESTS = st.builds(Digest, LANE, LANE)

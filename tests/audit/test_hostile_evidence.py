@@ -11,9 +11,9 @@ from audited_world import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onepipe.audit.evidence import EVIDENCE
 from onepipe.audit.rows import _GAPS, _IN_FLIGHT, _MISSING
 from onepipe.audit.vouched import read_testimony
+from onepipe.evidence.records import EVIDENCE
 from onepipe.transport import Outgoing
 
 AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -11,10 +11,10 @@ from audited_world import T0, World, hops, trips
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from onepipe.audit.evidence import AUDIT_TOPIC
 from onepipe.audit.verdict import Hop, Kind, State
 from onepipe.audit.verify import verify
 from onepipe.errors import ConfigurationError, DeliveryError
+from onepipe.evidence.records import AUDIT_TOPIC
 from onepipe.lake import open_lake
 from onepipe.partitioner import partition_for
 

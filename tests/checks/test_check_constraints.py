@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from onepipe.checks import constraint_checks, parse_check, topic_checks
+from onepipe.checks import parse_check
+from onepipe.declaring.constraints import constraint_checks, topic_checks
+from onepipe.declaring.topic import Topic
 from onepipe.errors import CheckError, DeclarationError
 from onepipe.schema.model import Record, Schema
-from onepipe.topic import Topic
 
 
 def schema_of(kind: Any, **constraints: Any) -> Schema:

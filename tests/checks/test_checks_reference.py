@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from onepipe.checks import constraint_checks, limits, parse_check
+from onepipe.checks import limits, parse_check
 from onepipe.checks.functions import FUNCTIONS
 from onepipe.checks.parser import COMPARISONS
 from onepipe.checks.tokens import KEYWORDS
+from onepipe.declaring.constraints import constraint_checks
 from onepipe.errors import CheckError
 from onepipe.schema.model import Record, Schema
 

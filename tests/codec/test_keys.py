@@ -1,4 +1,4 @@
-"""Keys: the compiled function says what `onepipe.identity` says, and a key's values are found again."""
+"""Keys: the compiled function says what `onepipe.schema.identity` says, and a key's values are found again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import schemas, values
 
 from onepipe.errors import DeclarationError, DecodeError, InvalidRecord, SchemaError
-from onepipe.identity import join, part_text, require_identity_type
+from onepipe.schema.identity import join, part_text, require_identity_type
 from onepipe.schema.keys import compile_key, key_values
 from onepipe.schema.model import Record, Schema
 from onepipe.schema.values import to_base

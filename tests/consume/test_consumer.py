@@ -6,8 +6,8 @@ import threading
 import pytest
 
 import onepipe as op
-from onepipe.arrow_decoder import ArrowDecoder
-from onepipe.decoder import MessageDecoder
+from onepipe.bodies.arrow_decoder import ArrowDecoder
+from onepipe.bodies.decoder import MessageDecoder
 from onepipe.errors import ConfigurationError, DecodeError, OnepipeError
 from onepipe.partitioner import partition_for
 

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from test_codegen_roundtrip import bindable_schemas
 from topic_strategies import topics
 
-from onepipe.binding import record_class
 from onepipe.codegen import generate
+from onepipe.declaring.binding import record_class
+from onepipe.declaring.record import record_info, topic_of
+from onepipe.declaring.topic import Topic
 from onepipe.errors import DeclarationError, SchemaError
 from onepipe.merge import latest, register_field_merge
-from onepipe.record import record_info, topic_of
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
 
 ORDER: dict[str, Any] = {
     "type": "record",

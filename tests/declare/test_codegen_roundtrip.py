@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from strategies import FIELD_NAMES, schemas
 
-from onepipe.binding import record_class
-from onepipe.record import record_info
+from onepipe.declaring.binding import record_class
+from onepipe.declaring.record import record_info
 from onepipe.schema.model import Schema
 
 _IMPOSSIBLE = {"class", "None", "True", "def", "lambda", "self", "import"}

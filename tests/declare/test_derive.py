@@ -13,8 +13,8 @@ import attrs
 import pytest
 from typing_extensions import TypeAliasType
 
+from onepipe.declaring.record import enumeration, field, record, record_info
 from onepipe.errors import DeclarationError
-from onepipe.record import enumeration, field, record, record_info
 from onepipe.schema.markers import (
     attributes,
     avro_name,

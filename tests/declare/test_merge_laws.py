@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from topic_strategies import topics
 
+from onepipe.declaring.fold import Arrival, State, combine, fold, lift
+from onepipe.declaring.topic import Topic
 from onepipe.errors import DeclarationError
-from onepipe.fold import Arrival, State, combine, fold, lift
 from onepipe.merge import field_merge, first, latest, latest_non_null, maximum, minimum, register_field_merge, union
 from onepipe.schema.model import Array, Enum, Node, Primitive, Schema
 from onepipe.testing.merges import check_field_merge
-from onepipe.topic import Topic
 
 VALUES = {
     "max": st.floats(),

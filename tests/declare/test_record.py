@@ -10,12 +10,12 @@ from typing import Annotated, Any, Generic, TypeVar
 import attrs
 import pytest
 
-from onepipe import vocabulary as op
 from onepipe.checks import col
+from onepipe.declaring import vocabulary as op
+from onepipe.declaring.record import record_info, topic_of
+from onepipe.declaring.rules import FieldRules
 from onepipe.errors import CheckError, DeclarationError
 from onepipe.merge import MergePolicy
-from onepipe.record import record_info, topic_of
-from onepipe.rules import FieldRules
 
 T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 T = TypeVar("T")

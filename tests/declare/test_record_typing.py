@@ -14,7 +14,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Annotated
 
-from onepipe import vocabulary as op
+from onepipe.declaring import vocabulary as op
 
 
 @op.record(topic="Widgets", merge=op.latest("updated"), checks={"c": "updated >= created"})

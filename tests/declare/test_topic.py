@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from topic_strategies import topics
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import DeclarationError, SchemaError
 from onepipe.merge import latest
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
 
 RECORD: dict[str, Any] = {
     "type": "record",

@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from onepipe.declaring.topic import Topic
 from onepipe.merge import MergePolicy, first, latest, latest_non_null, maximum, minimum, union
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
 
 _TIMESTAMP = {"type": "long", "logicalType": "timestamp-micros"}
 _FIELDS: dict[str, Any] = {

@@ -8,13 +8,13 @@ from demo_process import run
 import onepipe as op
 from onepipe.audit.verdict import Hop, Kind
 from onepipe.audit.verify import verify
+from onepipe.declaring.record import topic_of
 from onepipe.demo.account import text_account
 from onepipe.demo.flights import Flight, source_table
 from onepipe.demo.places import Places
 from onepipe.demo.tampering import Tampering, unnamed
 from onepipe.errors import ConfigurationError
 from onepipe.lake import open_lake
-from onepipe.record import topic_of
 
 pytestmark = pytest.mark.flights
 FEW = 600

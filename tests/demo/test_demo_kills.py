@@ -14,8 +14,8 @@ import pytest
 from demo_process import run, start
 
 import onepipe as op
-from onepipe.audit.evidence import AUDIT_TOPIC
 from onepipe.demo.flights import Flight
+from onepipe.evidence.records import AUDIT_TOPIC
 from onepipe.lake import open_lake
 from onepipe.lake.maintenance import vacuum
 

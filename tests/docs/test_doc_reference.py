@@ -13,12 +13,13 @@ import pytest
 from doc_pages import DOCS
 
 import onepipe as op
-from onepipe import cli, declaration, errors, rules
-from onepipe.audit.evidence import EVIDENCE
-from onepipe.audit.header import _HEADER
+from onepipe import cli, errors
 from onepipe.audit.verdict import Bucket, HopVerdict, State
 from onepipe.audit.verify import Level
 from onepipe.cli import account, stopping
+from onepipe.declaring import declaration, rules
+from onepipe.evidence.header import _HEADER
+from onepipe.evidence.records import EVIDENCE
 from onepipe.lake.archive import ArchiveReport
 from onepipe.lake.clean_files import CleanFooter
 from onepipe.lake.columns import CLEAN_COLUMNS, RAW_COLUMNS, Quarantine

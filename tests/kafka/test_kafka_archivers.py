@@ -21,8 +21,8 @@ from services.s3 import Versitygw, versitygw_process
 from services.service import start_own
 
 import onepipe as op
+from onepipe.declaring.topic import Topic
 from onepipe.lake.archive import app_id
-from onepipe.topic import Topic
 from onepipe.transport import TopicPartition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]

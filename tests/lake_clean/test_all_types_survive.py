@@ -11,6 +11,7 @@ from lake_arrivals import Event, Raw
 from lake_values import encode_in_blocks, rows
 from strategies import base, plain, schemas, values
 
+from onepipe.declaring.topic import Topic
 from onepipe.lake import open_lake
 from onepipe.lake.dedup import dedup
 from onepipe.lake.read import Table
@@ -18,7 +19,6 @@ from onepipe.merge import latest
 from onepipe.schema.arrow import arrow_schema
 from onepipe.schema.columnar import compile_columnar
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

@@ -11,6 +11,7 @@ import attrs
 import pytest
 from raw_messages import append, author, declare, raw_rows, values
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import CommitRefused
 from onepipe.lake import open_lake
 from onepipe.lake.archive import ArchiveLimits, ArchiveReport, archive
@@ -19,7 +20,6 @@ from onepipe.lake.lake import Lake
 from onepipe.plugins import open_transport
 from onepipe.registry import open_registry
 from onepipe.registry.port import Registry
-from onepipe.topic import Topic
 from onepipe.transport import TopicPartition, Transport
 from onepipe_memory.groups import Group
 

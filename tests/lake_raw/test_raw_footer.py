@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onepipe.audit.digest import signed
 from onepipe.errors import CorruptFile
+from onepipe.evidence.digest import signed
 from onepipe.lake import raw_footer
 from onepipe.lake.columns import bucket
 from onepipe.lake.raw_footer import NO_HOUR, RawFooter, Run, Sum, Tally, join_footers, read_footer

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_messages import MILLIS, MOMENT, author, declare, delete_header, stored, values
 
-from onepipe.audit.digest import UNDECODABLE_SEED, delete_digest, digest
-from onepipe.audit.header import AUDIT_HEADER, DELETE_HEADER, pack
 from onepipe.errors import RegistryUnavailable
-from onepipe.identity import identity_hash
+from onepipe.evidence.digest import UNDECODABLE_SEED, delete_digest, digest
+from onepipe.evidence.header import AUDIT_HEADER, DELETE_HEADER, pack
 from onepipe.lake import columns as c
 from onepipe.lake.columns import raw_schema
 from onepipe.lake.raw_footer import Tally
@@ -21,6 +20,7 @@ from onepipe.lake.raw_headers import epoch_array, header_array, message_headers,
 from onepipe.lake.raw_rows import RowReader
 from onepipe.registry import open_registry
 from onepipe.schema.framing import VALUE_HEADER
+from onepipe.schema.identity import identity_hash
 
 
 @pytest.fixture

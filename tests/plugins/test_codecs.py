@@ -23,17 +23,17 @@ import onepipe as op
 from onepipe import codec as codecs
 from onepipe import plugins
 from onepipe.audit.verdict import Kind
+from onepipe.bodies.decoder import MessageDecoder
+from onepipe.bodies.transcode import avro_from_body, body_decoder, body_encoder
+from onepipe.bodies.transcode_columns import columns_decoder
 from onepipe.codec import Codec, find_codec, register_codec
-from onepipe.decoder import MessageDecoder
+from onepipe.declaring.record import record_info
+from onepipe.declaring.topic import Topic
 from onepipe.errors import DeclarationError, DecodeError, Incompatible, InvalidRecord
 from onepipe.hookspecs import hookimpl
 from onepipe.lake.archive import archive
 from onepipe.plugins import Plugins
-from onepipe.record import record_info
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
-from onepipe.transcode import avro_from_body, body_decoder, body_encoder
-from onepipe.transcode_columns import columns_decoder
 from onepipe.transport import Message, Outgoing
 
 T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

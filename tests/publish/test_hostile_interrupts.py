@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from interruptions import Interrupts
 
 import onepipe as op
-from onepipe import sender, stream
-from onepipe.audit.digest import Digest, digest, total
-from onepipe.audit.evidence import EVIDENCE
-from onepipe.audit.header import AUDIT_HEADER, unpack
 from onepipe.errors import DeliveryError
+from onepipe.evidence.digest import Digest, digest, total
+from onepipe.evidence.header import AUDIT_HEADER, unpack
+from onepipe.evidence.records import EVIDENCE
+from onepipe.publishing import sender, stream
 
 MODULES = ("onepipe/sender", "onepipe/stream", "onepipe/witness", "onepipe/audit/tally", "onepipe/receipt", "_memory/")
 RECORDS = 14

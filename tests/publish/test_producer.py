@@ -8,9 +8,6 @@ import threading
 import pytest
 
 import onepipe as op
-from onepipe.audit.digest import digest
-from onepipe.audit.evidence import AUDIT_TOPIC, EVIDENCE
-from onepipe.audit.header import AUDIT_HEADER, DELETE_HEADER, unpack
 from onepipe.dead_letters import dead_letter_topic
 from onepipe.errors import (
     BufferFull,
@@ -21,6 +18,9 @@ from onepipe.errors import (
     NotRegistered,
     RecordTooLarge,
 )
+from onepipe.evidence.digest import digest
+from onepipe.evidence.header import AUDIT_HEADER, DELETE_HEADER, unpack
+from onepipe.evidence.records import AUDIT_TOPIC, EVIDENCE
 from onepipe.partitioner import partition_for
 
 T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 import onepipe as op
-from onepipe.audit.evidence import AUDIT_TOPIC, EVIDENCE
 from onepipe.errors import (
     ClosedError,
     ConfigurationError,
@@ -19,6 +18,7 @@ from onepipe.errors import (
     InvalidRecord,
     NotRegistered,
 )
+from onepipe.evidence.records import AUDIT_TOPIC, EVIDENCE
 
 T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 MS0 = 1_767_225_600_000

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import onepipe as op
-from onepipe.audit.evidence import EVIDENCE
 from onepipe.errors import BufferFull, DeliveryError
-from onepipe.receipt import Receipt
-from onepipe.stream import RUN, Stream
+from onepipe.evidence.records import EVIDENCE
+from onepipe.publishing.receipt import Receipt
+from onepipe.publishing.stream import RUN, Stream
+from onepipe.publishing.undelivered import Undelivered
 from onepipe.transport import Outcome, TopicDescription
-from onepipe.undelivered import Undelivered
 
 KINDS = st.lists(st.sampled_from(["acknowledged", "unstamped", "failed", "indeterminate"]), max_size=2 * RUN + 3)
 

@@ -7,8 +7,8 @@ import datetime as dt
 import pytest
 
 import onepipe as op
-from onepipe.audit.tally import Tally
 from onepipe.errors import ConfigurationError
+from onepipe.evidence.tally import Tally
 from onepipe.transport import Capability, Outcome
 from onepipe_memory.transport import MemoryTransport
 from onepipe_memory.writer import MemoryWriter

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from onepipe.changes import WORDS, ChangeKind, Severity, allowed_words, blocking, diff
+from onepipe.declaring.changes import WORDS, ChangeKind, Severity, allowed_words, blocking, diff
+from onepipe.declaring.topic import Topic
 from onepipe.errors import ConfigurationError
 from onepipe.merge import first, latest
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
 
 SID = {"name": "sid", "type": "string"}
 AT = {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onepipe.changes import WORDS
+from onepipe.declaring.changes import WORDS
 from onepipe.errors import Incompatible
 from onepipe.schema.compatibility import Kind, Level, check
 from onepipe.schema.model import Schema

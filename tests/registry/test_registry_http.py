@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import onepipe as op
-from onepipe.decoder import MessageDecoder
+from onepipe.bodies.decoder import MessageDecoder
 from onepipe.errors import (
     ConfigurationError,
     Incompatible,

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import OnepipeError
 from onepipe.merge import first, latest
 from onepipe.registry import Level, open_registry
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
 
 A, B = {"name": "a", "type": "string"}, {"name": "b", "type": "long"}
 FIELDS = ([], [A], [A, B], [B], [A, {**B, "default": 0}], [{**A, "type": "bytes"}], [A, {**B, "type": "double"}])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import Incompatible, RegistryUnavailable, SchemaError
 from onepipe.merge import latest
 from onepipe.registry.memory import MemoryStore
 from onepipe.registry.stored import StoredRegistry
 from onepipe.schema.model import Schema
-from onepipe.topic import Topic
 
 
 def record(*fields):

@@ -13,12 +13,12 @@ from typing import Any
 import attrs
 import pytest
 
-from onepipe.deletion import Deletion
+from onepipe.bodies.deletion import Deletion
+from onepipe.declaring.topic import Topic
 from onepipe.errors import CommitConflict, ConfigurationError, DecodeError, PositionLost
 from onepipe.plugins import open_transport
 from onepipe.schema.model import Schema
 from onepipe.sink import Sink, SinkBatch, TransactionalSink, feed
-from onepipe.topic import Topic
 from onepipe.transport import Message, Outgoing, TopicPartition
 from onepipe_memory.transport import MemoryTransport
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from onepipe.audit.evidence import Kind
+from onepipe.evidence.records import Kind
 
 if TYPE_CHECKING:
-    from onepipe.audit.tally import Tally
+    from onepipe.evidence.tally import Tally
 
 
 class WriterEpoch:

@@ -15,9 +15,9 @@ from typing import Any
 
 import attrs
 
+from onepipe.declaring.topic import Topic
 from onepipe.errors import DeclarationError
 from onepipe.merge import POSITIONAL, MergePolicy, field_merge, order_key
-from onepipe.topic import Topic
 
 Version = tuple[Any, ...]
 

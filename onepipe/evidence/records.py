@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from typing import Any, Final
 
-from onepipe.topic import Topic
+from onepipe.declaring.topic import Topic
 
 AUDIT_TOPIC: Final = "_onepipe.audit"
 """Name of the topic that carries the evidence."""

@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from onepipe.audit.epoch import WriterEpoch
-from onepipe.audit.evidence import EVIDENCE
+from onepipe.evidence.epoch import WriterEpoch
+from onepipe.evidence.records import EVIDENCE
 from onepipe.observe.events import EpochClosed, EpochOpened, Event
-from onepipe.route import Route
+from onepipe.publishing.route import Route
 from onepipe.transport import OnOutcome, Outcome, Outgoing
 
 if TYPE_CHECKING:
-    from onepipe.audit.tally import Tally
-    from onepipe.stream import Stream
+    from onepipe.evidence.tally import Tally
+    from onepipe.publishing.stream import Stream
     from onepipe.topics import Topics
 
 _LOG = logging.getLogger(__name__)

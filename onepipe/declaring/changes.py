@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import attrs
 
+from onepipe.declaring.topic import ATTRIBUTE, FieldRules, Topic
 from onepipe.errors import ConfigurationError, nearest
 from onepipe.merge import MergePolicy
 from onepipe.schema.matching import pair_fields
 from onepipe.schema.model import Field, Fixed, Node, Primitive
-from onepipe.topic import ATTRIBUTE, FieldRules, Topic
 
 
 class ChangeKind(StrEnum):
@@ -220,7 +220,7 @@ def _policy(policy: MergePolicy | None) -> str:
 
 
 def _key(topic: Topic, fields: Sequence[str]) -> str:
-    """The fields of a key with how each one's values are written in it: equal for equal keys (onepipe.identity)."""
+    """The fields of a key with how each one's values are written in it: equal for equal keys (schema.identity)."""
     parts = (f"{name} as {_written(topic.schema.resolve(topic.record.field(name).type))}" for name in fields)
     return ", ".join(parts) or "none"
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onepipe.attached.decode import AttachedDecoder
-from onepipe.audit.digest import DELETE_SEED, deletion_body, digest_check
-from onepipe.audit.header import AUDIT_HEADER, DELETE_HEADER, sound_check
-from onepipe.deletion import Deletion, deletion_schema_id, read_deletion
+from onepipe.bodies.deletion import Deletion, deletion_schema_id, read_deletion
+from onepipe.bodies.transcode import body_decoder
+from onepipe.declaring.topic import Topic
 from onepipe.errors import DecodeError, OnepipeError
+from onepipe.evidence.digest import DELETE_SEED, deletion_body, digest_check
+from onepipe.evidence.header import AUDIT_HEADER, DELETE_HEADER, sound_check
 from onepipe.registry.lookup import find_schema
 from onepipe.registry.port import value_subject
 from onepipe.schema.framing import read_frame
-from onepipe.topic import Topic
-from onepipe.transcode import body_decoder
 
 if TYPE_CHECKING:
     from onepipe.registry.port import SchemaSource

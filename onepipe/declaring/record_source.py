@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import attrs
 
+from onepipe.declaring.rules import ATTRIBUTE, FieldRules
+from onepipe.declaring.topic import Audit, Topic
 from onepipe.errors import DeclarationError, nearest
 from onepipe.merge import MergePolicy
-from onepipe.rules import ATTRIBUTE, FieldRules
 from onepipe.schema.declared import DECLARED, FieldSource, RecordSource
 from onepipe.schema.derive import derive
 from onepipe.schema.model import JSON, NO_DEFAULT, Schema
-from onepipe.topic import Audit, Topic
 
 SPEC: Final = "onepipe"
 """Key of a `FieldSpec` in the metadata of an attrs attribute."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from onepipe.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from onepipe.receipt import Receipt
+    from onepipe.publishing.receipt import Receipt
 
 
 class Undelivered:

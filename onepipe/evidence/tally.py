@@ -12,8 +12,8 @@ from copy import copy
 from itertools import chain, count
 from typing import Any, Final, NamedTuple, Self, cast
 
-from onepipe.audit.digest import lanes, signed, sum_of
-from onepipe.audit.evidence import Kind
+from onepipe.evidence.digest import lanes, signed, sum_of
+from onepipe.evidence.records import Kind
 
 _HOUR_MS: Final = 3_600_000
 

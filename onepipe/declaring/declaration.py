@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from onepipe.declaring.rules import ATTRIBUTE, FieldRules, is_timestamp, value_type
 from onepipe.errors import DeclarationError, nearest
-from onepipe.identity import require_identity_type
 from onepipe.merge import POSITIONAL, RECORD_POLICIES, MergePolicy, field_merge, is_ordered, require_policy
-from onepipe.rules import ATTRIBUTE, FieldRules, is_timestamp, value_type
+from onepipe.schema.identity import require_identity_type
 from onepipe.schema.model import Array, Field, Node, Primitive, Record
 
 if TYPE_CHECKING:
-    from onepipe.attached.source import Source
-    from onepipe.topic import Topic
+    from onepipe.declaring.source import Source
+    from onepipe.declaring.topic import Topic
 
 DECLARATION_VERSION: Final = 1
 """Version of the form of a record's `onepipe` attribute."""
@@ -189,7 +189,9 @@ def _require_source(topic: Topic, source: Source) -> None:
 def _require_checks(topic: Topic) -> None:
     if not topic.checks and not any(FieldRules.of(field).constraints for field in topic.record.fields):
         return
-    from onepipe.checks import topic_checks  # the grammar is loaded only where there is something to parse
+    from onepipe.declaring.constraints import (
+        topic_checks,  # the grammar is loaded only where there is something to parse
+    )
 
     try:
         topic_checks(topic)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from onepipe.checks.builder import Expression, col, lit
 from onepipe.checks.check import Check, parse_check
 from onepipe.checks.types import Kind, Type, field_type
+from onepipe.declaring.rules import FieldRules
 from onepipe.errors import CheckError, DeclarationError
-from onepipe.rules import FieldRules
 from onepipe.schema.model import Field, Record, Schema
 
 if TYPE_CHECKING:
-    from onepipe.topic import Topic
+    from onepipe.declaring.topic import Topic
 
 _ORDER: Final[Mapping[str, Callable[[Expression, Expression], Expression]]] = {
     "ge": operator.ge,

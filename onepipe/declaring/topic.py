@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
-from onepipe.attached.source import Envelope, Key, Source, Tombstones, Value
-from onepipe.declaration import DECLARATION_VERSION, RESERVED_PREFIX, require_form, require_valid
+from onepipe.declaring.declaration import DECLARATION_VERSION, RESERVED_PREFIX, require_form, require_valid
+from onepipe.declaring.rules import ATTRIBUTE, FieldRules, is_timestamp, value_type
+from onepipe.declaring.source import Envelope, Key, Source, Tombstones, Value
 from onepipe.errors import DeclarationError
 from onepipe.merge import MergePolicy
-from onepipe.rules import ATTRIBUTE, FieldRules, is_timestamp, value_type
 from onepipe.schema.model import JSON, Field, Record, Schema
 
 if TYPE_CHECKING:

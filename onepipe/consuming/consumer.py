@@ -20,18 +20,18 @@ from onepipe.arguments import (
     require_name,
     require_seconds,
 )
-from onepipe.backoff import NEVER, Backoff, attempt
+from onepipe.bodies.decoder import MessageDecoder
+from onepipe.consuming.backoff import NEVER, Backoff, attempt
+from onepipe.consuming.delivery import OnFailure
+from onepipe.consuming.intake import Intake
 from onepipe.dead_letters.topic import Stage
-from onepipe.decoder import MessageDecoder
-from onepipe.delivery import OnFailure
 from onepipe.errors import ClosedError, ConfigurationError, OnepipeError
-from onepipe.intake import Intake
 from onepipe.transport import Headers, Message, Start, TopicPartition
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from onepipe.arrow_decoder import ArrowDecoder
+    from onepipe.bodies.arrow_decoder import ArrowDecoder
     from onepipe.dead_letters.sender import LetterSender
     from onepipe.registry.port import Registry
     from onepipe.topics import Readable
@@ -186,7 +186,7 @@ class Consumer(Generic[T]):
             ConfigurationError: the consumer reads several topics.
             DecodeError: a message cannot be decoded; what came before it was yielded, and the consumer stays before it.
         """
-        from onepipe.arrow_decoder import ArrowDecoder
+        from onepipe.bodies.arrow_decoder import ArrowDecoder
 
         _require_batch("size", size, timeout)
         if len(self._topics) != 1:

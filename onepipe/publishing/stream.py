@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, cast
 
-from onepipe.audit.tally import Tally
 from onepipe.errors import DeliveryError
+from onepipe.evidence.tally import Tally
 from onepipe.transport import Outcome
 
 if TYPE_CHECKING:
-    from onepipe.receipt import Receipt
+    from onepipe.publishing.receipt import Receipt
     from onepipe.transport import TopicDescription
 
 RUN: Final = 256

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
 
-from onepipe.backoff import NEVER, Backoff, Failure, attempt
+from onepipe.consuming.backoff import NEVER, Backoff, Failure, attempt
 from onepipe.errors import CommitConflict
 
 if TYPE_CHECKING:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final, cast
 
 from xxhash import xxh3_128_digest
 
-from onepipe import backpressure
 from onepipe.arguments import milliseconds
-from onepipe.audit.digest import deletion_body
-from onepipe.audit.epoch import WriterEpoch
-from onepipe.audit.header import AUDIT_HEADER, packer
 from onepipe.errors import BufferFull, ClosedError, ConfigurationError, DeliveryError
-from onepipe.receipt import Receipt
-from onepipe.stream import RUN, Stream, interrupted
+from onepipe.evidence.digest import deletion_body
+from onepipe.evidence.epoch import WriterEpoch
+from onepipe.evidence.header import AUDIT_HEADER, packer
+from onepipe.publishing import backpressure
+from onepipe.publishing.receipt import Receipt
+from onepipe.publishing.stream import RUN, Stream, interrupted
+from onepipe.publishing.undelivered import Undelivered
+from onepipe.publishing.witness import Witness
 from onepipe.transport import Capability, OnOutcome, Outgoing
-from onepipe.undelivered import Undelivered
-from onepipe.witness import Witness
 
 if TYPE_CHECKING:
     from onepipe.observe.events import Event

@@ -12,20 +12,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from onepipe.arguments import UserHeaders, message_headers, milliseconds, require_a, require_choice, require_seconds
-from onepipe.audit.digest import DELETE_SEED
-from onepipe.audit.header import DELETE_HEADER
+from onepipe.bodies.deletion import compile_deletion, deletion_fields
 from onepipe.dead_letters.topic import dead_letter_topic, rejected_letter
-from onepipe.deletion import compile_deletion, deletion_fields
 from onepipe.errors import ConfigurationError, DeliveryError, InvalidRecord
+from onepipe.evidence.digest import DELETE_SEED
+from onepipe.evidence.header import DELETE_HEADER
 from onepipe.observe.rejections import Rejections
-from onepipe.route import Route
-from onepipe.sender import Sender
-from onepipe.witness import moment
+from onepipe.publishing.route import Route
+from onepipe.publishing.sender import Sender
+from onepipe.publishing.witness import moment
 
 if TYPE_CHECKING:
+    from onepipe.declaring.topic import Topic
     from onepipe.observe.events import Event
-    from onepipe.receipt import Receipt
-    from onepipe.topic import Topic
+    from onepipe.publishing.receipt import Receipt
     from onepipe.topics import Topics
     from onepipe.transport import Headers, Transport
 

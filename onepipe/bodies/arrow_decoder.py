@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 
 from onepipe.attached.translate import is_translated
-from onepipe.decoder import locate, require_unaltered
+from onepipe.bodies.decoder import locate, require_unaltered
+from onepipe.bodies.transcode_columns import DecodeColumns, columns_decoder
 from onepipe.errors import ConfigurationError, DecodeError, OnepipeError
 from onepipe.registry.lookup import find_schema
 from onepipe.registry.port import value_subject
 from onepipe.schema.arrow import arrow_schema
 from onepipe.schema.framing import read_frame
-from onepipe.transcode_columns import DecodeColumns, columns_decoder
 
 if TYPE_CHECKING:
+    from onepipe.declaring.topic import Topic
     from onepipe.registry.port import SchemaSource
-    from onepipe.topic import Topic
     from onepipe.transport import Message
 
 

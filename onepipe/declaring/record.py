@@ -22,9 +22,7 @@ import attrs
 from attrs.exceptions import UnannotatedAttributeError
 from typing_extensions import dataclass_transform
 
-from onepipe.errors import DeclarationError
-from onepipe.merge import MergePolicy, require_policy
-from onepipe.record_source import (
+from onepipe.declaring.record_source import (
     SPEC,
     Declaration,
     FieldSpec,
@@ -33,11 +31,13 @@ from onepipe.record_source import (
     Undefined,
     declaration_of,
 )
-from onepipe.rules import ATTRIBUTE, CONSTRAINTS, FieldRules
+from onepipe.declaring.rules import ATTRIBUTE, CONSTRAINTS, FieldRules
+from onepipe.declaring.topic import Audit, Topic
+from onepipe.errors import DeclarationError
+from onepipe.merge import MergePolicy, require_policy
 from onepipe.schema.declared import DECLARED, EnumSource
 from onepipe.schema.model import JSON, NO_DEFAULT
 from onepipe.schema.values import Duration, symbol_of
-from onepipe.topic import Audit, Topic
 
 if TYPE_CHECKING:  # what the overloads take; at run time the signatures below say it
     from typing_extensions import TypedDict, Unpack

@@ -11,8 +11,8 @@ from onepipe.arguments import require_callable, require_seconds
 from onepipe.errors import DeliveryError, Fault, OnepipeError
 
 if TYPE_CHECKING:
-    from onepipe.sender import Sender
-    from onepipe.stream import Stream
+    from onepipe.publishing.sender import Sender
+    from onepipe.publishing.stream import Stream
     from onepipe.transport import Outcome
 
 _LOG = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from onepipe.codec import find_codec
+from onepipe.declaring.rules import ATTRIBUTE
 from onepipe.errors import DecodeError, Fault, InvalidRecord
-from onepipe.rules import ATTRIBUTE
 from onepipe.schema.decode import Decode, compile_decoder
 from onepipe.schema.encode import compile_encoder
 from onepipe.schema.model import Record, Schema

@@ -6,11 +6,11 @@ import __future__
 from functools import lru_cache
 from typing import Any
 
-from onepipe import vocabulary
 from onepipe.codegen import generate_source
-from onepipe.rules import ATTRIBUTE
+from onepipe.declaring import vocabulary
+from onepipe.declaring.rules import ATTRIBUTE
+from onepipe.declaring.topic import Topic
 from onepipe.schema.model import Record, Schema
-from onepipe.topic import Topic
 
 
 def record_class(source: Topic | Schema | Any) -> type:
@@ -38,7 +38,7 @@ def _record_class(schema: Schema) -> type:
     declares = isinstance(root, Record) and "topic" in root.attributes.get(ATTRIBUTE, {})
     generated = generate_source(Topic.from_document(schema.document()) if declares else schema)
     text = "\n".join([*generated.imports, generated.body])
-    namespace: dict[str, Any] = {"__name__": "onepipe.binding", generated.onepipe: vocabulary}
+    namespace: dict[str, Any] = {"__name__": "onepipe.declaring.binding", generated.onepipe: vocabulary}
     code = compile(text, "<record class>", "exec", __future__.annotations.compiler_flag, dont_inherit=True)
     exec(code, namespace)  # noqa: S102  # generated of a parsed schema: its names are identifiers, all else is literals
     made: type = namespace[generated.root]

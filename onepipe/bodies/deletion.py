@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
+from onepipe.declaring.topic import Topic, value_type
 from onepipe.errors import DeclarationError, DecodeError, Fault, InvalidRecord, nearest
 from onepipe.schema.keys import compile_key, key_values
 from onepipe.schema.values import Leaf, from_base, to_base
-from onepipe.topic import Topic, value_type
 
 Encoded = tuple[bytes, bytes]
 

@@ -1,7 +1,7 @@
 """The words with which classes declare topics, in one place."""
 
+from onepipe.declaring.record import enumeration, evolve, field, record
 from onepipe.merge import MergePolicy, first, latest, latest_non_null, maximum, minimum, union
-from onepipe.record import enumeration, evolve, field, record
 from onepipe.schema.markers import (
     attributes,
     avro_name,

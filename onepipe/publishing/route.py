@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from onepipe.checks import topic_checks
+from onepipe.bodies.transcode import body_encoder
+from onepipe.declaring.constraints import topic_checks
 from onepipe.errors import DeclarationError
 from onepipe.partitioner import partition_for
 from onepipe.schema.framing import frame
 from onepipe.schema.keys import compile_key
-from onepipe.transcode import body_encoder
 
 if TYPE_CHECKING:
-    from onepipe.stream import Stream
+    from onepipe.publishing.stream import Stream
     from onepipe.topics import Opened
 
 

@@ -8,10 +8,10 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from onepipe.bodies.transcode import avro_from_body
 from onepipe.errors import DecodeError
 from onepipe.schema.columnar import ColumnarDecoder, DecodedBatch, compile_columnar
 from onepipe.schema.model import Schema
-from onepipe.transcode import avro_from_body
 
 DecodeColumns: TypeAlias = Callable[[Sequence[bytes], int], DecodedBatch]
 """From values, and how many bytes at the head of each are its frame; see `ColumnarDecoder.decode`."""

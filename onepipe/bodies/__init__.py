@@ -1,0 +1,1 @@
+"""Bodies: from a message's bytes to its record or delete, whatever schema and codec wrote them."""

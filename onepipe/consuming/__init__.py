@@ -1,0 +1,1 @@
+"""Consuming: records of messages, what was read, handled and committed, and trying again what failed."""
