@@ -112,6 +112,7 @@ def test_tombstones_may_be_kept_aside(table: Table) -> None:
     table.company.require_balanced(topic)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12, deadline=None)
 @given(st.data())
 @pytest.mark.parametrize("how", ["avro", "json"])

@@ -305,6 +305,7 @@ HOSTILE = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.none() | st.binary(max_size=9), st.none() | HOSTILE), max_size=12))
 def test_whatever_is_written_is_a_row_and_proved(tmp_path_factory: pytest.TempPathFactory, messages: list) -> None:

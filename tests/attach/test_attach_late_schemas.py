@@ -61,6 +61,7 @@ def company(tmp_path: Path) -> Iterator[World]:
         yield company
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=6)
 @given(st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=1, max_size=10), st.integers(0, 10))
 def test_both_tables_are_as_if_the_schema_had_been_known(
@@ -110,6 +111,7 @@ def test_the_clean_table_is_open_until_what_was_read_again_is_merged(company: Wo
     assert not company.pipe.dedup(late).rebuilt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("commits", [0, 1, 2])
 def test_it_may_end_at_any_commit_and_is_gone_on_with(
     company: World, late: op.Topic, monkeypatch: pytest.MonkeyPatch, commits: int

@@ -33,6 +33,7 @@ def faulty(folder, *kinds: Kind, audit: str = "named") -> World:
     return world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["accounted", "proved", "deep"])
 @pytest.mark.parametrize("audit", NAMED)
 def test_a_loss_that_is_accepted_alarms_no_longer_and_stays_shown(tmp_path, audit, level):
@@ -52,6 +53,7 @@ def test_a_loss_that_is_accepted_alarms_no_longer_and_stays_shown(tmp_path, audi
     assert (log.expected, log.found) == (200, 199)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     kinds=st.lists(st.sampled_from(Kind), min_size=1, max_size=4),

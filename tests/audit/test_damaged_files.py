@@ -141,6 +141,7 @@ relaxed = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=14, **relaxed)
 @fuzzed
 def test_any_damage_gives_a_verdict_that_blames_what_was_damaged(made, tmp_path, seed, tables, level):

@@ -146,6 +146,7 @@ def test_garbage_in_the_audit_topic_changes_no_verdict(tmp_path):
 SEQUENCES = st.integers(0, 40)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 30),

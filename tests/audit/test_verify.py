@@ -41,6 +41,7 @@ def test_a_clean_history_is_balanced_at_every_level(tmp_path, audit, level):
     assert {bucket.state for bucket in verdict.buckets} == {State.BALANCED}
 
 
+@pytest.mark.slow
 @example(log=[Kind.LOST, Kind.REPEATED], raw=[Kind.LOST], clean=[], seed=0, level="accounted")
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]

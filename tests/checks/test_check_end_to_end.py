@@ -42,6 +42,7 @@ def refused(found: Sequence[Check], record: dict[str, Any]) -> set[str]:
     return set()
 
 
+@pytest.mark.slow
 @given(st.lists(checks(), min_size=1, max_size=6), st.lists(rows, min_size=1, max_size=4))
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_is_refused_at_publishing_is_what_is_false_in_the_lake(

@@ -54,6 +54,7 @@ def agree(texts: list[str], records: list[dict[str, Any]]) -> None:
 _batches = given(st.lists(checks(), min_size=1, max_size=12), st.lists(rows, min_size=1, max_size=6))
 
 
+@pytest.mark.slow
 @_batches
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_python_and_duckdb_agree_on_any_check_and_row(texts: list[str], records: list[dict[str, Any]]) -> None:

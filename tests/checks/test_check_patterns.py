@@ -63,6 +63,7 @@ def agree(pattern: str, samples: list[str]) -> None:
     assert [automaton(sample) is not None for sample in samples] == by_re2
 
 
+@pytest.mark.slow
 @given(patterns, texts)
 @settings(max_examples=150, deadline=None)
 def test_python_re2_and_the_automaton_agree_on_any_pattern_and_text(pattern: str, samples: list[str]) -> None:

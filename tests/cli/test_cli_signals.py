@@ -72,6 +72,7 @@ def end(process: subprocess.Popen[str], how: signal.Signals) -> tuple[int, str, 
     return process.returncode, out, err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_an_archive_that_follows_the_log_ends_well_when_told_to(place, how):
     with connect(place) as pipe, pipe.producer() as producer:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import fastavro
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from strategies import base, evolved, plain, schemas, values
 
@@ -82,6 +84,7 @@ def _dicts(value: Any) -> Any:
     return list(map(_dicts, value)) if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 @_PROPERTY
 @given(st.data())
 def test_a_reader_schema_reads_as_with_fastavro(data: st.DataObject) -> None:
@@ -94,12 +97,25 @@ def test_a_reader_schema_reads_as_with_fastavro(data: st.DataObject) -> None:
     try:
         expected = fastavro.schemaless_reader(io.BytesIO(encoded), *parsed)
     except UnicodeDecodeError:
+        assume(not any(_has_bytes_and_text(node) for node in _unions(reader.document())))  # see _alike
         expected = DecodeError
     try:
         found = compile_decoder(writer, reader=reader)(encoded, 0)
     except DecodeError:
         found = DecodeError
     assert expected is found or _alike(found, expected)
+
+
+def _unions(document: Any) -> Iterator[list[Any]]:
+    if isinstance(document, list):
+        yield document
+    for inner in document.values() if isinstance(document, dict) else document if isinstance(document, list) else ():
+        yield from _unions(inner)
+
+
+def _has_bytes_and_text(branches: list[Any]) -> bool:
+    names = [branch.get("type") if isinstance(branch, dict) else branch for branch in branches]
+    return "bytes" in names and "string" in names
 
 
 def _alike(found: Any, expected: Any) -> bool:
@@ -109,7 +125,7 @@ def _alike(found: Any, expected: Any) -> bool:
     takes the first one, and onepipe, as Avro for Java does, its own.
     """
     if isinstance(found, bytes) and isinstance(expected, str):
-        return found in (expected.encode("iso-8859-1"), expected.encode())
+        return found == expected.encode() or found.decode("iso-8859-1") == expected
     if isinstance(found, str) and isinstance(expected, bytes):
         return found.encode() == expected
     if isinstance(found, int) and isinstance(expected, float):

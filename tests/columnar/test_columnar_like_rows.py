@@ -108,6 +108,7 @@ def damaged(body: bytes, choice: random.Random) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few")
 @SETTINGS
 @given(data=st.data())
@@ -119,6 +120,7 @@ def test_damaged_bodies_are_accepted_exactly_where_the_row_decoder_accepts_them(
     assert_like_rows(schema, schema, bodies)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few")
 @SETTINGS
 @given(data=st.data())

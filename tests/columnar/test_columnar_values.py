@@ -29,6 +29,7 @@ def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(columnar_items, "FEW", request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few")
 @SETTINGS
 @given(data=st.data())

@@ -203,6 +203,7 @@ def test_an_undecodable_message_stops_the_consumer_before_it_until_it_is_skipped
     assert (partition, 4) in seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [lambda value: value[:-1], lambda _: b"no frame", lambda value: b"\0\0\0\1\0" + value[5:]]
 )
@@ -291,6 +292,7 @@ def test_a_consumer_of_several_topics_reads_them_all(pipe):
             consumer.seek(0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arrow", [False, True])
 def test_an_interrupt_while_a_batch_is_decoded_loses_and_commits_nothing_of_it(pipe, monkeypatch, arrow):
     decoder = ArrowDecoder if arrow else MessageDecoder

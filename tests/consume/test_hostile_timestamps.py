@@ -19,6 +19,7 @@ FIRST = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 LAST = dt.datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=dt.UTC)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("timestamp", "moment"),
     [

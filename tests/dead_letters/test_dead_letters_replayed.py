@@ -237,6 +237,7 @@ def killed_at_a_letter(patched: pytest.MonkeyPatch, kill: str) -> None:
     patched.setattr(LetterSender, "_send", doomed)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(steps=STEPS, max_batch=st.integers(1, 4))
 def test_no_kill_and_no_replay_lets_a_transactional_sink_store_a_record_twice_or_lose_it_in_silence(

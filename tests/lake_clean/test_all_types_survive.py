@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from lake_arrivals import Event, Raw
@@ -21,6 +22,7 @@ from onepipe.schema.columnar import compile_columnar
 from onepipe.schema.model import Schema
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_records_of_any_schema_come_out_of_the_clean_table_as_they_were_published(data):

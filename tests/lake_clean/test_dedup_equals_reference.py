@@ -78,6 +78,7 @@ def check_history(history, target_rows):
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=CHECKS)
 @given(histories(), st.sampled_from([1, 3, 1000]))
 def test_dedup_in_any_batches_and_a_rebuild_both_give_the_rows_of_the_reference(history, target_rows):

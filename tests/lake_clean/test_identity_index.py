@@ -62,6 +62,7 @@ def test_every_pair_of_every_run_is_found(runs, wanted):
     assert found == sorted(pair for run in ordered for pair in run if pair[0] in wanted)
 
 
+@pytest.mark.slow
 def test_the_index_follows_the_table_in_few_runs(lake, raw):
     for n in range(12):
         raw.archive([thing(f"{n}-{k}", day=k) for k in range(3)] + [thing("moves", n, day=n)])

@@ -90,6 +90,7 @@ def test_an_archive_alone_in_its_group_archives_every_partition(world: World) ->
     assert world.archive().rows == 0
 
 
+@pytest.mark.slow
 def test_archives_of_a_group_share_the_work_and_each_ends_when_all_is_done(
     world: World, pool: ThreadPoolExecutor
 ) -> None:
@@ -105,6 +106,7 @@ def test_archives_of_a_group_share_the_work_and_each_ends_when_all_is_done(
     world.check()
 
 
+@pytest.mark.slow
 def test_archives_that_come_and_go_while_records_are_published_lose_and_repeat_nothing(
     world: World, pool: ThreadPoolExecutor
 ) -> None:

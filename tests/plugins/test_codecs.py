@@ -97,6 +97,7 @@ def corrupt(pipe: op.Pipeline, value: bytes) -> None:
     writer.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["accounted", "proved", "deep"])
 def test_records_travel_all_the_way_in_another_form_than_avro(pipe: op.Pipeline, level: str) -> None:
     sent = [paint(number) for number in range(20)]

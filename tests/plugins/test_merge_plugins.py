@@ -188,6 +188,7 @@ events = st.builds(
 batches = st.lists(st.lists(events, min_size=1, max_size=5), min_size=1, max_size=3)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(batches)
 def test_dedup_folds_plugins_policies_as_the_reference_does(history: list[list[Event]]) -> None:

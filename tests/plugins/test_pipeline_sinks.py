@@ -224,6 +224,7 @@ def effects(folder: Path) -> tuple[int, int, int]:
     return row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "when"), [("1", "before"), ("3", "after")])
 def test_a_transactional_sink_killed_while_it_is_fed_gets_each_record_once(folder: Path, call: str, when: str) -> None:
     killed = run(folder, "transactional", "write", call, when)
@@ -232,6 +233,7 @@ def test_a_transactional_sink_killed_while_it_is_fed_gets_each_record_once(folde
     assert effects(folder) == (60, 60, 60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "call", "when"), [("write", "2", "after"), ("write_new", "2", "before"), ("write_new", "2", "after")]
 )

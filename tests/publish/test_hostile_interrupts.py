@@ -86,6 +86,7 @@ def points(url: str) -> int:
     return interrupts.count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_evidence_agrees_with_log_and_receipts_wherever_an_interrupt_comes(tmp_path, kind):
     url = "memory://" if kind == "memory" else f"memory://{tmp_path}/log?linger_ms=0"
@@ -96,6 +97,7 @@ def test_evidence_agrees_with_log_and_receipts_wherever_an_interrupt_comes(tmp_p
             check(pipe, *publish(pipe, Interrupts(MODULES, [point])))
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=12).map(sorted), st.booleans())
 def test_evidence_agrees_with_log_and_receipts_however_many_interrupts_come(at, disk):

@@ -145,6 +145,7 @@ def test_an_argument_that_is_misspelt_is_refused_with_the_nearest_match(pipe, ca
         call(pipe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [Crate, "Crates", op.topic_of(Crate)])
 def test_maintenance_joins_small_files_and_changes_no_row(pipe, what):
     for first in (10, 20, 30):
