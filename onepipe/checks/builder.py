@@ -177,8 +177,10 @@ def col(name: str) -> Expression:
     """A field, by name; a dotted path leads into nested records.
 
     Raises:
-        CheckError: the name is empty.
+        CheckError: the name is empty, or no text.
     """
+    if not isinstance(name, str):
+        raise CheckError(f"a field is named by text, not {type(name).__name__}", remedy='op.col("price")')
     if not all(parts := name.split(".")):
         raise CheckError(f"{name!r} is not the name of a field")
     return Expression(".".join(map(_identifier, parts)))

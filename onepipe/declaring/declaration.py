@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from onepipe.declaring.rules import ATTRIBUTE, FieldRules, is_timestamp, value_type
+from onepipe.declaring.source import Source
 from onepipe.errors import DeclarationError, nearest
 from onepipe.merge import POSITIONAL, RECORD_POLICIES, MergePolicy, field_merge, is_ordered, require_policy
 from onepipe.schema.identity import require_identity_type
-from onepipe.schema.model import Array, Field, Node, Primitive, Record
+from onepipe.schema.model import Array, Field, Node, Primitive, Record, Schema
 
 if TYPE_CHECKING:
-    from onepipe.declaring.source import Source
     from onepipe.declaring.topic import Topic
 
 DECLARATION_VERSION: Final = 1
@@ -58,6 +58,26 @@ def require_form(declared: Any, name: str | None) -> None:
         raise DeclarationError("'checks' is an object of expressions by name", topic=name)
 
 
+def require_schema(name: object, schema: object, source: object) -> None:
+    """Require what else a topic is made of to be of its type.
+
+    Raises:
+        DeclarationError: a name that is none, a schema that is not parsed, or a source of another type.
+    """
+    if not isinstance(name, str):
+        raise DeclarationError(f"a topic's name is text, not {type(name).__name__}")
+    if not _TOPIC_NAME.match(name) or name in {".", ".."}:
+        raise DeclarationError(f"{name!r} is not a topic name: 1 to 249 of letters, digits, '.', '_' and '-'")
+    if not isinstance(schema, Schema):
+        remedy = "parse the document: Topic.from_document(document)"
+        raise DeclarationError(f"a topic's schema is a Schema, not {type(schema).__name__}", topic=name, remedy=remedy)
+    if not isinstance(schema.root, Record):
+        raise DeclarationError("a topic's schema is a record", topic=name)
+    if source is not None and not isinstance(source, Source):
+        remedy = "declare it by Topic.attach"
+        raise DeclarationError(f"a topic's source is a Source, not {type(source).__name__}", topic=name, remedy=remedy)
+
+
 def require_valid(topic: Topic) -> None:
     """Check a topic against its schema.
 
@@ -65,10 +85,6 @@ def require_valid(topic: Topic) -> None:
         DeclarationError: a name that is not a field, a type that cannot serve, a rule or check that is wrong; says
             the nearest match or the remedy.
     """
-    if not _TOPIC_NAME.match(topic.name) or topic.name in {".", ".."}:
-        raise DeclarationError(f"{topic.name!r} is not a topic name: 1 to 249 of letters, digits, '.', '_' and '-'")
-    if not isinstance(topic.schema.root, Record):
-        raise DeclarationError("a topic's schema is a record", topic=topic.name)
     if topic.audit not in ("counted", "named"):
         raise DeclarationError(f"audit is 'counted' or 'named', not {topic.audit!r}", topic=topic.name)
     require_policy("merge", topic.merge, topic=topic.name)

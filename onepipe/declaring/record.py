@@ -12,7 +12,7 @@ import enum
 import inspect
 import json
 import keyword
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
@@ -22,6 +22,7 @@ import attrs
 from attrs.exceptions import UnannotatedAttributeError
 from typing_extensions import dataclass_transform
 
+from onepipe.declaring import arguments
 from onepipe.declaring.record_source import (
     SPEC,
     Declaration,
@@ -153,9 +154,9 @@ def field(
     spec = FieldSpec(
         identity,
         version,
-        FieldRules(constraints, _texts("sensitivity", sensitivity), merge),
+        FieldRules(constraints, arguments.texts("sensitivity", sensitivity), merge),
         doc,
-        _texts("aliases", aliases),
+        arguments.texts("aliases", aliases),
         _further(attributes, _FIELD_KEYS if constraints or sensitivity or merge else _FIELD_KEYS - {ATTRIBUTE}),
         json_default=json_default,
     )
@@ -222,19 +223,19 @@ def record(
         if not isinstance(plain, type):
             raise DeclarationError(f"@record decorates a class, not {type(plain).__name__}")
         options = RecordOptions(
-            name=_text("name", name) or plain.__name__,
-            topic=_text("topic", topic),
-            identity=_names("identity", identity),
+            name=arguments.text("name", name) or plain.__name__,
+            topic=arguments.text("topic", topic),
+            identity=arguments.names("identity", identity),
             merge=merge,
-            event_time=_text("event_time", event_time),
-            checks=_checks(checks),
-            owner=_text("owner", owner),
-            partition_key=_names("partition_key", partition_key),
+            event_time=arguments.text("event_time", event_time),
+            checks=arguments.checks(checks),
+            owner=arguments.text("owner", owner),
+            partition_key=arguments.names("partition_key", partition_key),
             audit=audit,
-            codec=_text("codec", codec),
-            namespace=_text("namespace", namespace),
-            doc=_doc(plain) if doc is None else _text("doc", doc),
-            aliases=_texts("aliases", aliases),
+            codec=arguments.text("codec", codec),
+            namespace=arguments.text("namespace", namespace),
+            doc=_doc(plain) if doc is None else arguments.text("doc", doc),
+            aliases=arguments.texts("aliases", aliases),
             attributes=_further(attributes, _RECORD_KEYS if topic is None else _RECORD_KEYS | {ATTRIBUTE}),
         )
         made = _attrs_class(plain, frozen=frozen, kw_only=kw_only)
@@ -278,7 +279,7 @@ def enumeration(
             raise DeclarationError(f"@enumeration decorates an Enum, not {type(cls).__name__}")
         symbol = symbol_of(default) if default is not None else None
         further = _further(attributes, _RECORD_KEYS)
-        source = EnumSource(name or cls.__name__, namespace, doc, symbol, _texts("aliases", aliases), further)
+        source = EnumSource(name or cls.__name__, namespace, doc, symbol, arguments.texts("aliases", aliases), further)
         setattr(cls, DECLARED, source)
         return cls
 
@@ -379,29 +380,6 @@ def _limit(limit: Any) -> JSON:
     if isinstance(limit, Decimal):
         return str(limit)
     return limit.isoformat() if isinstance(limit, dt.date | dt.time) else limit
-
-
-def _texts(what: str, texts: object) -> tuple[str, ...]:
-    if isinstance(texts, str) or not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in texts):
-        raise DeclarationError(f"{what} is a sequence of text", remedy=f'{what}=("…",)')
-    return tuple(texts)
-
-
-def _names(what: str, names: object) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else _texts(what, names)
-
-
-def _text(what: str, text: object) -> str | None:
-    if text is not None and not isinstance(text, str):
-        raise DeclarationError(f"{what} is text, not {type(text).__name__}")
-    return text
-
-
-def _checks(checks: object) -> dict[str, str]:
-    if checks is not None and not isinstance(checks, Mapping):
-        remedy = "checks={'positive': 'price > 0'}"
-        raise DeclarationError(f"checks are expressions by name, not {type(checks).__name__}", remedy=remedy)
-    return {name: str(check) for name, check in (checks or {}).items()}
 
 
 def _further(attributes: object, taken: frozenset[str]) -> Mapping[str, JSON]:

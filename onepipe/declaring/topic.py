@@ -13,16 +13,23 @@ schema file, any registry and a Parquet footer carry the whole declaration:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
-from onepipe.declaring.declaration import DECLARATION_VERSION, RESERVED_PREFIX, require_form, require_valid
+from onepipe.declaring import arguments
+from onepipe.declaring.declaration import (
+    DECLARATION_VERSION,
+    RESERVED_PREFIX,
+    require_form,
+    require_schema,
+    require_valid,
+)
 from onepipe.declaring.rules import ATTRIBUTE, FieldRules, is_timestamp, value_type
 from onepipe.declaring.source import Envelope, Key, Source, Tombstones, Value
-from onepipe.errors import DeclarationError
+from onepipe.errors import DeclarationError, nearest
 from onepipe.merge import MergePolicy
 from onepipe.schema.model import JSON, Field, Record, Schema
 
@@ -95,12 +102,23 @@ class Topic:
         """Declare a topic over a schema; whatever declaration the schema's record carried is replaced.
 
         Raises:
-            DeclarationError: a name that is not a field, a type that cannot serve, a check outside the grammar; says
-                the nearest match.
+            DeclarationError: an argument of another type, a name that is not a field, a type that cannot serve, a check
+                outside the grammar; says the nearest match.
         """
-        rules = MappingProxyType({rule: str(check) for rule, check in (checks or {}).items()})
-        key = _names(partition_key)
-        topic = cls(name, schema, _names(identity), merge, event_time, rules, owner, key, audit, codec or None, source)
+        require_schema(name, schema, source)
+        topic = cls(
+            name,
+            schema,
+            arguments.names("identity", identity),
+            merge,
+            arguments.text("event_time", event_time) or None,
+            MappingProxyType(arguments.checks(checks)),
+            arguments.text("owner", owner) or None,
+            arguments.names("partition_key", partition_key),
+            audit,
+            arguments.text("codec", codec) or None,
+            source,
+        )
         require_valid(topic)
         root = topic.record
         fields = tuple(_normal(field) for field in root.fields)
@@ -122,6 +140,7 @@ class Topic:
         """
         schema = Schema.parse(document)
         root = schema.root
+        arguments.text("the topic's name", name)
         if not isinstance(root, Record):
             raise DeclarationError("a topic's schema is a record", topic=name)
         declared = root.attributes.get(ATTRIBUTE, {})
@@ -234,10 +253,12 @@ class Topic:
         """The same declaration with some arguments of `declare` changed.
 
         Raises:
-            DeclarationError: as `declare`.
+            DeclarationError: as `declare`, or a name that is none of its arguments.
         """
-        arguments = {a.name: getattr(self, a.name) for a in attrs.fields(Topic)}
-        return Topic.declare(**{**arguments, **changes})
+        present = {a.name: getattr(self, a.name) for a in attrs.fields(Topic)}
+        for name in changes.keys() - present.keys():
+            raise DeclarationError(f"a topic declares no {name!r}{nearest(name, present)}", topic=self.name)
+        return Topic.declare(**{**present, **changes})
 
     def document(self) -> Any:
         """The schema document that carries this whole declaration, as JSON value."""
@@ -270,9 +291,8 @@ class Topic:
     def __hash__(self) -> int:
         return hash((self.name, self.schema))
 
-
-def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+    def __reduce__(self) -> tuple[Callable[[str], Topic], tuple[str]]:
+        return Topic.from_document, (self.schema.text,)
 
 
 def _normal(field: Field) -> Field:

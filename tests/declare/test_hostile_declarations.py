@@ -11,7 +11,8 @@ import attrs
 import pytest
 
 import onepipe as op
-from onepipe.errors import DeclarationError
+from onepipe.errors import CheckError, DeclarationError
+from onepipe.schema.model import Schema
 
 
 def declare(annotations: dict[str, Any], body: dict[str, Any] | None = None, **options: Any) -> type:
@@ -76,3 +77,52 @@ def test_a_field_that_the_constructor_does_not_take_is_a_declaration_error() -> 
 def test_decorating_what_is_no_class_is_a_declaration_error(decorator: Callable[[Any], Any]) -> None:
     with pytest.raises(DeclarationError, match="decorates"):
         decorator(5)
+
+
+SCHEMA = Schema.parse({"type": "record", "name": "Widget", "fields": [{"name": "sid", "type": "string"}]})
+TOPIC_ARGUMENTS: list[tuple[str, Any]] = [
+    *[(name, 5) for name in ("name", "schema", "identity", "merge", "event_time", "owner", "partition_key", "audit")],
+    *[(name, 5) for name in ("checks", "codec", "source")],
+    *[(name, None) for name in ("name", "schema", "identity", "partition_key")],
+    *[(name, ["sid"]) for name in ("name", "event_time", "owner", "codec", "checks", "source")],
+    *[("identity", value) for value in ([5], [["sid"]], b"sid")],
+    ("schema", SCHEMA.document()),
+    ("checks", {5: "sid <> ''"}),
+    ("checks", {"known": None}),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), TOPIC_ARGUMENTS, ids=range(len(TOPIC_ARGUMENTS)))
+def test_a_topic_declared_or_evolved_with_another_type_is_a_declaration_error(name: str, value: Any) -> None:
+    with pytest.raises(DeclarationError):
+        op.Topic.declare(**{"name": "Widgets", "schema": SCHEMA, name: value})
+    with pytest.raises(DeclarationError):
+        op.Topic.declare("Widgets", SCHEMA, identity="sid").evolve(**{name: value})
+
+
+def test_evolving_what_no_topic_declares_names_what_was_meant() -> None:
+    with pytest.raises(DeclarationError, match="did you mean 'identity'"):
+        op.Topic.declare("Widgets", SCHEMA).evolve(identitty="sid")
+
+
+@pytest.mark.parametrize("document", [5, None, [5], b"\xff", object()], ids=repr)
+def test_a_document_of_another_type_is_a_declaration_error(document: Any) -> None:
+    with pytest.raises(DeclarationError):
+        op.Topic.from_document(document)
+
+
+@pytest.mark.parametrize("name", [5, ["Widgets"], b"Widgets"], ids=repr)
+def test_a_document_named_by_no_text_is_a_declaration_error(name: Any) -> None:
+    with pytest.raises(DeclarationError, match="name is text"):
+        op.Topic.from_document(SCHEMA.document(), name=name)
+
+
+def test_text_that_is_empty_declares_nothing() -> None:
+    named = op.Topic.declare("Widgets", SCHEMA, event_time="", owner="", codec="")
+    assert named == op.Topic.declare("Widgets", SCHEMA)
+
+
+@pytest.mark.parametrize("name", [5, None, ["sid"], b"sid"], ids=repr)
+def test_a_column_named_by_no_text_is_a_check_error(name: Any) -> None:
+    with pytest.raises(CheckError, match="named by text"):
+        op.col(name)
