@@ -36,7 +36,7 @@ def start(folder: Path, kafka_port: int, s3_port: int) -> tuple[subprocess.Popen
         if "Ctrl-C" in line:
             return process, said
     _, complaint = process.communicate()
-    raise Missing(complaint.splitlines()[-1])
+    raise Missing(complaint.strip() or f"it ended with {process.returncode} and said nothing")
 
 
 @contextmanager

@@ -23,10 +23,10 @@ LOG = "/_delta_log/"
 FAULTS = [Fault.LOSE_ANSWER, Fault.SLOW_DOWN, Fault.CUT_REQUEST]
 
 
-def put(storage, numbers, root="raw/T"):
+def put(storage, numbers, root="raw/T", mark=""):
     with storage.temporary() as temporary:
         pq.write_table(pa.table({"n": list(numbers)}), temporary)
-        path = f"part0/f-{file_hash(temporary)}.parquet"
+        path = f"part0/f{mark}-{file_hash(temporary)}.parquet"
         size = temporary.stat().st_size
         storage.publish(temporary, f"{root}/{path}")
     return NewFile(path, len(numbers), size, {"n": (min(numbers), max(numbers))})
@@ -110,7 +110,7 @@ def test_many_committers_of_one_progress_commit_one_after_another(table, url):
         made = 0
         while made < 5:
             (reached,) = mine.progress(["log/0"]).values()
-            file = put(mine.storage, [reached or 0])
+            file = put(mine.storage, [reached or 0], mark=number)  # so that it is nobody else's to delete
             try:
                 mine.commit([file], progress={"log/0": (reached, (reached or 0) + 1)}, note={"by": number})
                 made += 1
