@@ -12,6 +12,7 @@ from onepipe.codegen.classes import ClassWriter
 from onepipe.codegen.names import sorted_imports
 from onepipe.declaring.topic import Topic
 from onepipe.errors import DeclarationError
+from onepipe.schema.defaults import require_valid_defaults
 from onepipe.schema.model import Record, Schema
 
 __all__ = ["Source", "generate", "generate_source"]
@@ -38,7 +39,8 @@ def generate(source: Topic | Schema) -> str:
     """Python source of the classes that declare a topic, or the records of a schema. The same for equal documents.
 
     Raises:
-        DeclarationError: the schema is not a record, or has a field name that no class can have.
+        DeclarationError: the schema is not a record, has a field name that no class can have, or a default that is no
+            value of its field's type.
     """
     generated = generate_source(source)
     onepipe = "import onepipe" + ("" if generated.onepipe == "onepipe" else f" as {generated.onepipe}")
@@ -51,6 +53,7 @@ def generate_source(source: Topic | Schema) -> Source:
     topic, schema = (source, source.schema) if isinstance(source, Topic) else (None, source)
     if not isinstance(schema.root, Record):
         raise DeclarationError("only a record becomes a class")
+    require_valid_defaults(schema)
     writer = ClassWriter(schema, topic)
     writer.record(schema.root, "")
     names = writer.names

@@ -62,11 +62,13 @@ def sorted_imports(lines: Iterable[str]) -> list[str]:
 def members(symbols: Iterable[str]) -> dict[str, str]:
     """A member name for each symbol of an enum: the symbol itself where an Enum can have it."""
     named: dict[str, str] = {}
+    taken: set[str] = set()
     for symbol in symbols:
         name = symbol.lstrip("_") or "symbol"
-        while name in named.values() or name in _ENUM or keyword.iskeyword(name):
+        while name in taken or name in _ENUM or keyword.iskeyword(name):
             name += "_"
         named[symbol] = name
+        taken.add(name)
     return named
 
 

@@ -289,3 +289,30 @@ def test_generated_source_satisfies_the_type_checker(tmp_path: Path) -> None:
     (tmp_path / "order.py").write_text(SOURCE)
     result = run(sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", str(tmp_path / "order.py"))
     assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("type_", "default"),
+    [
+        ("bytes", "€"),
+        ("bytes", 5),
+        ({"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}, "€"),
+        ({"type": "enum", "name": "Kind", "symbols": ["A"]}, "B"),
+        ({"type": "array", "items": "int"}, 5),
+        ({"type": "map", "values": "int"}, []),
+        ({"type": "record", "name": "Inner", "fields": [{"name": "n", "type": "int"}]}, {}),
+    ],
+    ids=str,
+)
+def test_a_default_that_is_no_value_of_its_type_is_a_schema_error(type_: Any, default: Any) -> None:
+    document = {"type": "record", "name": "Widget", "fields": [{"name": "x", "type": type_, "default": default}]}
+    with pytest.raises(SchemaError, match=r"Widget\.x: the default"):
+        generate(Schema.parse(document))
+
+
+def test_an_enum_of_a_hundred_thousand_symbols_is_written_in_one_pass() -> None:
+    symbols = [f"S{number}" for number in range(100_000)]
+    kind = {"type": "enum", "name": "Kind", "symbols": symbols}
+    source = generate(Schema.parse({"type": "record", "name": "Widget", "fields": [{"name": "x", "type": kind}]}))
+    assert all(f'    {symbol} = "{symbol}"' in source for symbol in symbols[::10_000])
+    assert source.count("\n    S") == len(symbols)
