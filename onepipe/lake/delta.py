@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -112,8 +112,16 @@ def arrow_columns(schema: deltalake.Schema) -> pa.Schema:
     return pa.schema(schema.to_arrow())
 
 
-def live_files(handle: deltalake.DeltaTable) -> list[LakeFile]:
-    """The files of a handle's version, in no order."""
+def live_files(handle: deltalake.DeltaTable, count: Callable[[str], int]) -> list[LakeFile]:
+    """The files of a handle's version, in no order.
+
+    Statistics are a writer's word, and the log may lack them, as where another tool rewrote it: a bound that stands
+    alone is left out.
+
+    Args:
+        handle: the handle.
+        count: counts the rows of a file, by its path, where the log does not say how many there are.
+    """
     actions = pa.table(handle.get_add_actions(flatten=True))
     statistics: list[dict[str, tuple[Statistic, Statistic]]] = [{} for _ in range(len(actions))]
     for name in actions.column_names:
@@ -121,9 +129,10 @@ def live_files(handle: deltalake.DeltaTable) -> list[LakeFile]:
             column = name[4:]
             least, greatest = _values(actions[name]), _values(actions[f"max.{column}"])
             for known, low, high in zip(statistics, least, greatest, strict=True):
-                if low is not None:
+                if low is not None and high is not None:
                     known[column] = low, high
-    paths, rows, sizes = (actions[name].to_pylist() for name in ("path", "num_records", "size_bytes"))
+    paths, counts, sizes = (actions[name].to_pylist() for name in ("path", "num_records", "size_bytes"))
+    rows = [count(path) if said is None or said < 0 else said for path, said in zip(paths, counts, strict=True)]
     return [LakeFile(*file) for file in zip(paths, rows, sizes, statistics, strict=True)]
 
 

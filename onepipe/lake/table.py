@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import attrs
 import pyarrow as pa
@@ -99,8 +99,12 @@ class Snapshot:
 
     @cached_property
     def files(self) -> tuple[LakeFile, ...]:
-        """The files, sorted by path."""
-        return tuple(sorted(live_files(self._handle), key=lambda file: file.path))
+        """The files, sorted by path; where the log does not say how many rows one has, its footer does.
+
+        Raises:
+            CorruptFile: such a file is missing, or is not a Parquet file.
+        """
+        return tuple(sorted(live_files(self._handle, self._rows_of), key=lambda file: file.path))
 
     def progress(self, app_id: str) -> int | None:
         """The progress of an application at this version, or None where it has none."""
@@ -109,6 +113,10 @@ class Snapshot:
     def paths(self, files: Iterable[LakeFile] | None = None) -> list[str]:
         """The paths of some files below the storage's root, in their order; of all of them where None."""
         return [f"{self._root}/{file.path}" for file in (self.files if files is None else files)]
+
+    def _rows_of(self, path: str) -> int:
+        with self._storage.open(f"{self._root}/{path}") as stream:
+            return _rows(stream, f"{self._root}/{path}")
 
 
 class LakeTable:
@@ -397,9 +405,15 @@ def _check(storage: Storage, root: str, file: NewFile) -> None:
     with storage.open(path) as stream:
         if (size := stream.seek(0, os.SEEK_END)) != file.size:
             raise CorruptFile(f"{path} has {size} bytes, not {file.size}")
-        try:
-            rows = pq.read_metadata(stream).num_rows
-        except (pa.ArrowException, OSError) as error:
-            raise CorruptFile(f"{path} is not a Parquet file") from error
+        rows = _rows(stream, path)
     if rows != file.rows:
         raise CorruptFile(f"{path} has {rows} rows, not {file.rows}")
+
+
+def _rows(stream: BinaryIO, path: str) -> int:
+    """How many rows a Parquet file says it has."""
+    try:
+        rows: int = pq.read_metadata(stream).num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptFile(f"{path} is not a Parquet file") from error
+    return rows

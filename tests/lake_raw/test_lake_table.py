@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import multiprocessing
 import os
 from pathlib import Path
@@ -41,6 +42,15 @@ def log_entry(storage, version):
     return Path(storage.uri("raw/T"), "_delta_log", f"{version:020}.json")
 
 
+def rewrite_added(entry, stats):
+    """Give the files that a log entry adds these statistics, as text; none where None."""
+    actions = [json.loads(line) for line in entry.read_text().splitlines()]
+    for action in actions:
+        if "add" in action:
+            action["add"]["stats"] = stats
+    entry.write_text("\n".join(map(json.dumps, actions)))
+
+
 def test_there_is_no_table_before_it_is_made(storage):
     assert LakeTable.find(storage, "raw/T") is None
 
@@ -63,6 +73,31 @@ def test_a_committed_file_is_in_the_snapshot_with_its_statistics(storage, table)
     assert table.progress(["log/0", "log/1"]) == {"log/0": 4, "log/1": None}
     assert pq.read_table(storage.uri(snapshot.paths()[0])).num_rows == 2
     assert table.history(1)[0].note == {"by": "test"}
+
+
+@pytest.mark.parametrize(
+    "stats", [None, "", "{", "[]", "{}", '{"numRecords":null}', '{"numRecords":"2"}', '{"numRecords":-5}']
+)
+def test_a_file_of_which_the_log_says_no_count_has_the_rows_of_its_footer(storage, table, stats):
+    version = table.commit([put(storage, [3, 1])])
+    rewrite_added(log_entry(storage, version), stats)
+    (found,) = LakeTable.find(storage, "raw/T").snapshot().files
+    assert (found.rows, found.statistics) == (2, {})
+
+
+def test_a_bound_that_stands_alone_in_the_log_is_no_statistic(storage, table):
+    version = table.commit([put(storage, [3, 1])])
+    rewrite_added(log_entry(storage, version), '{"numRecords":2,"minValues":{"n":1}}')
+    (found,) = LakeTable.find(storage, "raw/T").snapshot().files
+    assert found.statistics == {}
+
+
+def test_a_file_without_count_that_is_damaged_is_named(storage, table):
+    file = put(storage, [3, 1])
+    rewrite_added(log_entry(storage, table.commit([file])), None)
+    Path(storage.uri(f"raw/T/{file.path}")).write_bytes(b"no parquet")
+    with pytest.raises(CorruptFile, match=f"raw/T/{file.path} is not a Parquet file"):
+        _ = LakeTable.find(storage, "raw/T").snapshot().files
 
 
 def test_progress_alone_can_be_committed(table):
