@@ -90,7 +90,7 @@ class ArchiveRun:
         """
         if any(offset is not None for offset in self.table.progress(self.partitions.values()).values()):
             return
-        others = {file.statistics[LOG][0] for file in self.table.snapshot().files} - {self.description.log}
+        others = {file.bounds(LOG)[0] for file in self.table.snapshot().files} - {self.description.log}
         if others:
             raise PositionLost(
                 f"the lake holds {len(others)} other log(s) of this topic and nothing of log {self.description.log}",

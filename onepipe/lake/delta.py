@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 import pyarrow as pa
 
-from onepipe.errors import CommitConflict, LakeError, MissingDependency
+from onepipe.errors import CommitConflict, CorruptFile, LakeError, MissingDependency
 from onepipe.lake.storage import Storage
 
 if TYPE_CHECKING:
@@ -44,12 +44,24 @@ class NewFile:
 
 @attrs.frozen
 class LakeFile:
-    """A file of a snapshot; attributes as in NewFile."""
+    """A file of a snapshot; attributes as in NewFile, and `root`: the path of its table's folder."""
 
     path: str
     rows: int
     size: int
-    statistics: Statistics = attrs.field(factory=dict)
+    statistics: Statistics
+    root: str
+
+    def bounds(self, column: str) -> tuple[Statistic, Statistic]:
+        """Least and greatest value of a column that each of the table's files is committed with.
+
+        Raises:
+            CorruptFile: the table's log does not hold them, so something else than onepipe wrote it.
+        """
+        if column not in self.statistics:
+            remedy = "restore the table's log from a copy of the lake"
+            raise CorruptFile(f"{self.root}: its log holds no statistics of {column} of {self.path}", remedy=remedy)
+        return self.statistics[column]
 
 
 def deltalake_module() -> Any:
@@ -112,7 +124,7 @@ def arrow_columns(schema: deltalake.Schema) -> pa.Schema:
     return pa.schema(schema.to_arrow())
 
 
-def live_files(handle: deltalake.DeltaTable, count: Callable[[str], int]) -> list[LakeFile]:
+def live_files(handle: deltalake.DeltaTable, root: str, count: Callable[[str], int]) -> list[LakeFile]:
     """The files of a handle's version, in no order.
 
     Statistics are a writer's word, and the log may lack them, as where another tool rewrote it: a bound that stands
@@ -120,6 +132,7 @@ def live_files(handle: deltalake.DeltaTable, count: Callable[[str], int]) -> lis
 
     Args:
         handle: the handle.
+        root: path of the table's folder.
         count: counts the rows of a file, by its path, where the log does not say how many there are.
     """
     actions = pa.table(handle.get_add_actions(flatten=True))
@@ -133,7 +146,7 @@ def live_files(handle: deltalake.DeltaTable, count: Callable[[str], int]) -> lis
                     known[column] = low, high
     paths, counts, sizes = (actions[name].to_pylist() for name in ("path", "num_records", "size_bytes"))
     rows = [count(path) if said is None or said < 0 else said for path, said in zip(paths, counts, strict=True)]
-    return [LakeFile(*file) for file in zip(paths, rows, sizes, statistics, strict=True)]
+    return [LakeFile(*file, root) for file in zip(paths, rows, sizes, statistics, strict=True)]
 
 
 def live_paths(handle: deltalake.DeltaTable) -> set[str]:

@@ -139,10 +139,9 @@ def _small_runs(table: LakeTable, target_bytes: int, least: int) -> Iterator[lis
     """Files that follow each other in their partition, small enough to be merged together."""
     partitions: dict[tuple[Any, Any], list[LakeFile]] = defaultdict(list)
     for file in table.snapshot().files:
-        statistics = file.statistics
-        partitions[statistics[LOG][0], statistics[PARTITION][0]].append(file)
+        partitions[file.bounds(LOG)[0], file.bounds(PARTITION)[0]].append(file)
     for files in partitions.values():
-        files.sort(key=lambda file: file.statistics[OFFSET])
+        files.sort(key=lambda file: file.bounds(OFFSET))
         for small, group in itertools.groupby(files, lambda file: 2 * file.size <= target_bytes):
             if small:
                 yield from (run for run in _packed(list(group), target_bytes) if len(run) >= least)

@@ -104,7 +104,7 @@ class Snapshot:
         Raises:
             CorruptFile: such a file is missing, or is not a Parquet file.
         """
-        return tuple(sorted(live_files(self._handle, self._rows_of), key=lambda file: file.path))
+        return tuple(sorted(live_files(self._handle, self._root, self._rows_of), key=lambda file: file.path))
 
     def progress(self, app_id: str) -> int | None:
         """The progress of an application at this version, or None where it has none."""

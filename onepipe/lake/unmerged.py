@@ -72,5 +72,5 @@ def unmerged(raw: Snapshot, clean: Snapshot, *, rebuild: bool) -> Unmerged:
 
 def _range(file: LakeFile) -> tuple[str, int, int, int]:
     """Log, partition, first and last offset of a raw file, as its commit says."""
-    (log, _), (partition, _), (first, last) = (file.statistics[name] for name in (LOG, PARTITION, OFFSET))
+    (log, _), (partition, _), (first, last) = map(file.bounds, (LOG, PARTITION, OFFSET))
     return str(log), int(str(partition)), int(str(first)), int(str(last))

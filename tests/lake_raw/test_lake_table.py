@@ -90,6 +90,8 @@ def test_a_bound_that_stands_alone_in_the_log_is_no_statistic(storage, table):
     rewrite_added(log_entry(storage, version), '{"numRecords":2,"minValues":{"n":1}}')
     (found,) = LakeTable.find(storage, "raw/T").snapshot().files
     assert found.statistics == {}
+    with pytest.raises(CorruptFile, match=f"raw/T: its log holds no statistics of n of {found.path}"):
+        found.bounds("n")
 
 
 def test_a_file_without_count_that_is_damaged_is_named(storage, table):

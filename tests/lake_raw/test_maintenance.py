@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 from pathlib import Path
 
@@ -121,6 +122,17 @@ def test_a_damaged_file_is_never_written_anew(world):
     with pytest.raises(CorruptFile, match="holds other bytes"):
         compact_raw(world.lake, "Widgets")
     assert len(world.files) == 2
+
+
+def test_a_file_of_which_the_log_lost_the_offsets_is_named_with_its_table(world):
+    world.grow(0, 2)
+    for entry in Path(world.lake.storage.uri("raw/Widgets/_delta_log")).glob("*.json"):
+        actions = [json.loads(line) for line in entry.read_text().splitlines()]
+        for action in actions:
+            action.get("add", {}).pop("stats", None)
+        entry.write_text("\n".join(map(json.dumps, actions)))
+    with pytest.raises(CorruptFile, match=r"raw/Widgets: its log holds no statistics of _op_log of part0/.*restore"):
+        compact_raw(world.lake, "Widgets")
 
 
 def test_a_compaction_that_another_one_overtook_leaves_its_result(world, monkeypatch):
