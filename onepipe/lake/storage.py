@@ -6,6 +6,7 @@ by a hard link, which fails where the name exists; an object store does the same
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -18,11 +19,23 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
-from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile, LakeError
+from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile, LakeError, OnepipeError
 
 _PART: Final = re.compile(r"[A-Za-z0-9._=-]{1,255}\Z")
 _TEMPORARY: Final = ".writing"
 _BLOCK: Final = 1 << 20
+_REMEDIES: Final = {
+    errno.ENOSPC: "free space on the disk of the lake, then run this again",
+    errno.EDQUOT: "raise the quota or delete what it counts, then run this again",
+    errno.EACCES: "give this user the right to read and write the lake's folder",
+    errno.EPERM: "give this user the right to read and write the lake's folder",
+    errno.EROFS: "mount the lake's file system writable",
+    errno.ENOTDIR: "a file stands where the lake has a folder; move it away",
+    errno.EEXIST: "a file stands where the lake has a folder; move it away",
+    errno.EISDIR: "a folder stands where the lake has a file; move it away",
+    errno.EIO: "the disk may be failing; restore the lake from a copy",
+}
+"""What to do about what a file system says."""
 _FLUSHES: Final = 16
 """Files flushed to the disk at a time."""
 
@@ -179,15 +192,13 @@ class LocalStorage:
 
     def read(self, path: str) -> bytes:
         """The bytes of a file; see Storage."""
-        with self.open(path) as file:
+        with self.open(path) as file, _file_errors(path):
             return file.read()
 
     def open(self, path: str) -> BinaryIO:
         """Open a file for reading; see Storage."""
-        try:
+        with _file_errors(path):
             return self._resolve(path).open("rb")
-        except FileNotFoundError:
-            raise missing(path) from None
 
     @contextmanager
     def copies(self) -> Iterator[Copies]:
@@ -196,10 +207,8 @@ class LocalStorage:
 
     def size(self, path: str) -> int:
         """Bytes of a file; see Storage."""
-        try:
+        with _file_errors(path):
             return self._resolve(path).stat().st_size
-        except FileNotFoundError:
-            raise missing(path) from None
 
     def exists(self, path: str) -> bool:
         """Whether there is a file of that path."""
@@ -227,23 +236,29 @@ class LocalStorage:
     def temporary(self) -> Iterator[Path]:
         """A context with the path of a new file on the same file system; gone at the end."""
         folder = self._root / _TEMPORARY
-        folder.mkdir(parents=True, exist_ok=True)
         file = folder / secrets.token_hex(16)
-        file.touch(exist_ok=False)
+        with _file_errors(_TEMPORARY):
+            folder.mkdir(parents=True, exist_ok=True)
+            file.touch(exist_ok=False)
         try:
             yield file
+        except OSError as error:
+            if isinstance(error, OnepipeError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise _failed(_TEMPORARY, error) from error
         finally:
             file.unlink(missing_ok=True)
 
     def publish(self, temporary: Path, path: str) -> None:
         """Link a temporary file under its final path; see Storage."""
         target = self._resolve(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(temporary, target)
-        except FileExistsError:
-            if not _same_bytes(temporary, target):
-                raise CommitConflict(f"{path} exists with other bytes") from None
+        with _file_errors(path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                if not _same_bytes(temporary, target):
+                    raise CommitConflict(f"{path} exists with other bytes") from None
 
     def make_durable(self, *paths: str) -> None:
         """Flush files, and each folder on the way to one once, to the disk; see Storage.
@@ -258,15 +273,15 @@ class LocalStorage:
         with ThreadPoolExecutor(_FLUSHES, "onepipe-flush") as pool:
             flushed = pool.map(_fsync, files)
             for path in paths:
-                try:
+                with _file_errors(path):
                     next(flushed)
-                except FileNotFoundError:
-                    raise missing(path) from None
-            list(pool.map(_fsync, folders))
+            with _file_errors("its folders"):
+                list(pool.map(_fsync, folders))
 
     def delete(self, path: str) -> None:
         """Delete a file; nothing where there is none."""
-        self._resolve(path).unlink(missing_ok=True)
+        with _file_errors(path):
+            self._resolve(path).unlink(missing_ok=True)
 
     def abandoned(self, before: float) -> int:
         """Delete temporary files of writers that died; see Storage."""
@@ -338,6 +353,24 @@ def path_parts(path: str) -> list[str]:
 def missing(path: str) -> CorruptFile:
     """The error of a file that is not there."""
     return CorruptFile(f"{path} is missing", remedy="restore it from a copy of the lake")
+
+
+@contextmanager
+def _file_errors(path: str) -> Iterator[None]:
+    """Turn what the file system says of a path below the root into ours."""
+    try:
+        yield
+    except OnepipeError:
+        raise
+    except FileNotFoundError:
+        raise missing(path) from None
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def _failed(path: str, error: OSError) -> LakeError:
+    said = error.strerror or type(error).__name__
+    return LakeError(f"the lake's file system refuses {path}: {said}", remedy=_REMEDIES.get(error.errno or 0))
 
 
 def _fsync(path: Path) -> None:

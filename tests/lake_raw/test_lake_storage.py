@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from storage_contract import StorageContract
 
-from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile, LakeError
+from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile, LakeError, RegistryUnavailable
 from onepipe.lake import layout
 from onepipe.lake.storage import LocalStorage, open_storage
 from onepipe.lake.table import LakeTable, NewFile
@@ -121,3 +122,60 @@ def test_a_local_files_hash_is_its_bytes_hash(tmp_path):
     data = os.urandom(3_000_000)
     (tmp_path / "f").write_bytes(data)
     assert layout.file_hash(tmp_path / "f") == layout.content_hash(data)
+
+
+def refusing(code):
+    def refuse(*_args, **_named):
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [(errno.ENOSPC, "free space"), (errno.EACCES, "right to"), (errno.EROFS, "writable"), (errno.EMFILE, "Too many")],
+)
+def test_a_file_system_that_refuses_is_a_lake_error_with_path_and_remedy(storage, monkeypatch, code, remedy):
+    storage.write_new("t/a", b"data")
+    monkeypatch.setattr(Path, "open", refusing(code))
+    with pytest.raises(LakeError, match=f"refuses t/a: .*{remedy}"):
+        storage.read("t/a")
+    monkeypatch.setattr(os, "link", refusing(code))
+    with storage.temporary() as file, pytest.raises(LakeError, match=f"refuses t/b: .*{remedy}"):
+        storage.publish(file, "t/b")
+    monkeypatch.setattr(os, "fsync", refusing(code))
+    with pytest.raises(LakeError, match=f"refuses t/a: .*{remedy}"):
+        storage.make_durable("t/a")
+    monkeypatch.setattr(Path, "unlink", refusing(code))
+    with pytest.raises(LakeError, match=f"refuses t/a: .*{remedy}"):
+        storage.delete("t/a")
+
+
+def test_a_disk_that_fills_while_a_file_is_written_is_a_lake_error_and_leaves_nothing(storage, tmp_path):
+    with pytest.raises(LakeError, match="free space"), storage.temporary() as file:
+        file.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list((tmp_path / "lake" / ".writing").iterdir()) == []
+
+
+def test_errors_of_others_while_a_file_is_written_stay_what_they_are(storage):
+    with pytest.raises(RegistryUnavailable), storage.temporary():
+        raise RegistryUnavailable("it cannot be reached")
+    with pytest.raises(ConnectionResetError), storage.temporary():
+        raise ConnectionResetError
+
+
+def test_a_folder_in_place_of_a_file_and_a_file_in_place_of_a_folder_are_named(storage, tmp_path):
+    (tmp_path / "lake" / "t" / "a").mkdir(parents=True)
+    (tmp_path / "lake" / "f").write_bytes(b"")
+    with pytest.raises(LakeError, match=r"refuses t/a: .*a folder stands where"):
+        storage.read("t/a")
+    for use in (storage.read, storage.size, storage.delete, lambda path: storage.write_new(path, b"data")):
+        with pytest.raises(LakeError, match=r"refuses f/b: .*a file stands where"):
+            use("f/b")
+
+
+def test_a_lake_whose_root_is_a_file_is_named(tmp_path):
+    (tmp_path / "lake").write_bytes(b"")
+    with pytest.raises(LakeError, match="a file stands where the lake has a folder"):
+        LocalStorage(tmp_path / "lake").write_new("t/a", b"data")
