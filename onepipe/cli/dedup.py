@@ -36,6 +36,8 @@ def add(commands: Any) -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--every", metavar="TIME", type=span, help="do so again each time this has passed, such as 5m")
     how.add_argument("--rebuild", action="store_true", help="make the clean tables anew from all that was archived")
+    engines = ("duckdb", "spark")
+    parser.add_argument("--engine", choices=engines, default="duckdb", help="fold in this process, or on Spark")
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -45,14 +47,18 @@ def run(options: argparse.Namespace) -> int:
     lake = existing_lake(options)
     names = required_in(lake, options.topics)
 
+    from onepipe.lake.engines import dedup_engine
     from onepipe.observe.events import Observers
     from onepipe.pipeline.lake_steps import merge
     from onepipe.plugins import default_plugins
 
     tell = Observers.of(default_plugins().observers())
 
+    engine = dedup_engine(options.engine)
+
     def step(name: str, _: threading.Event) -> DedupReport:
-        return merge(lake, lake.topic(name), tell=tell, rebuild=options.rebuild)  # as it is declared by now
+        topic = lake.topic(name)  # as it is declared by now
+        return merge(lake, topic, tell=tell, rebuild=options.rebuild, engine=engine)
 
     account = Account("dedup", names, _line if options.every is None else _news, as_json=options.json)
     say_progress("dedup", names, options.every)

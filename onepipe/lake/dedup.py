@@ -13,25 +13,22 @@ import itertools
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
 import numpy as np
-import pyarrow as pa
 
 from onepipe.declaring.topic import Topic
 from onepipe.errors import CommitConflict, LakeError
 from onepipe.lake import layout
-from onepipe.lake.chunks import UNDATED, Day, cut, free_chunk, is_below, parse_path, topmost, within
-from onepipe.lake.clean_files import read_clean_footer, write_chunks
-from onepipe.lake.engine import DEFAULT_MEMORY, Engine
+from onepipe.lake.chunks import UNDATED, Day, free_chunk, is_below, parse_path, topmost, within
+from onepipe.lake.clean_files import read_clean_footer
+from onepipe.lake.dedup_engine import DedupEngine, MergeTerms
+from onepipe.lake.embedded import EmbeddedEngine
+from onepipe.lake.engine import DEFAULT_MEMORY
 from onepipe.lake.index import Hashes, IdentityIndex, find_days
-from onepipe.lake.merging import Merging
 from onepipe.lake.plan import MergePlan
-from onepipe.lake.replaced import ReplacedRows, interleaved
-from onepipe.lake.storage import Copies
 from onepipe.lake.table import LakeFile, LakeTable, NewFile, Snapshot
 from onepipe.lake.unmerged import is_outdated, unmerged
 
@@ -40,6 +37,8 @@ if TYPE_CHECKING:
 
 TARGET_ROWS: Final = 500_000
 """Most rows of a clean file unless told otherwise."""
+EMBEDDED: Final = EmbeddedEngine()
+"""The engine of dedup unless told otherwise."""
 ATTEMPTS: Final = 5
 """How often a dedup tries, starting over where another process committed first."""
 
@@ -80,6 +79,7 @@ def dedup(
     rebuild: bool = False,
     target_rows: int = TARGET_ROWS,
     memory: str = DEFAULT_MEMORY,
+    engine: DedupEngine = EMBEDDED,
 ) -> DedupReport:
     """Bring the clean table up to what is archived.
 
@@ -89,7 +89,8 @@ def dedup(
         rebuild: fold all raw files anew, instead of those beyond the clean table's progress; done in any case where
             rows were read again (`onepipe.lake.reread`) since the last dedup.
         target_rows: most rows of a clean file, from 1.
-        memory: the engine's memory limit.
+        memory: the engine's memory limit; on Spark that of each task.
+        engine: who folds; the rows, and what is committed with them, are the same with each.
 
     Raises:
         DeclarationError: the topic has no merge policy, or one that cannot be folded.
@@ -100,7 +101,8 @@ def dedup(
         MissingDependency: duckdb or deltalake is not installed.
     """
     started = time.perf_counter()
-    run = _Dedup(lake, MergePlan(topic), rebuild=rebuild, target_rows=max(1, target_rows), memory=memory)
+    terms = MergeTerms(lake.storage, MergePlan(topic), max(1, target_rows), memory)
+    run = _Dedup(lake, terms, engine, rebuild=rebuild)
     for _ in range(ATTEMPTS - 1):
         with suppress(CommitConflict):
             return attrs.evolve(run.attempt(), seconds=time.perf_counter() - started)
@@ -110,14 +112,14 @@ def dedup(
 class _Dedup:
     """One dedup of one topic; `attempt` starts from the tables as they are."""
 
-    def __init__(self, lake: Lake, plan: MergePlan, *, rebuild: bool, target_rows: int, memory: str) -> None:
+    def __init__(self, lake: Lake, terms: MergeTerms, engine: DedupEngine, *, rebuild: bool) -> None:
         self.lake = lake
         self.storage = lake.storage
-        self.plan = plan
-        self.topic = plan.topic.name
+        self.plan = terms.plan
+        self.topic = terms.plan.topic.name
+        self.terms = terms
+        self.engine = engine
         self.rebuild = rebuild
-        self.target_rows = target_rows
-        self.memory = memory
 
     def attempt(self) -> DedupReport:
         raw_table = self.lake.raw(self.topic)
@@ -132,31 +134,21 @@ class _Dedup:
         report = DedupReport(self.topic, clean.version, rebuild, read=len(batch.files))
         if not batch.advances and not rebuild:
             return report
-        with self.storage.copies() as files, Engine(files, memory=self.memory) as engine:
-            self._check(files, raw.paths(batch.files))
-            merging = Merging(engine, self.plan)
-            merging.add_raw(raw, batch)
-            replaced: Sequence[LakeFile] = clean.files
-            if rebuild or not replaced:
-                places, chunks = None, cut(merging.rows(), self.target_rows, {})
+        places: _Places | None = None
+        with self.engine.merge(self.terms) as run:
+            run.read(raw, batch)
+            if rebuild or not clean.files:
+                replaced: Sequence[LakeFile] = clean.files
+                added = run.write(clean, (), np.empty(0, np.int64), {})
             else:
-                places = _Places(table, clean, merging.places(), self.plan)
-                replaced, chunks = self._changed(files, clean, merging, places)
-            added = list(write_chunks(self.storage, self.plan, chunks))
-            report = attrs.evolve(report, arrivals=merging.arrivals, quarantined=merging.quarantined)
+                places = _Places(table, clean, run.places(), self.plan)
+                replaced, nodes = touched_files(clean.files, places.arrivals, places.known)
+                added = run.write(clean, replaced, places.hashes, nodes)
+            report = attrs.evolve(report, arrivals=run.arrivals, quarantined=run.quarantined)
         report = self._commit(table, report, added, replaced, batch.progress)
         if places is not None and report.version == clean.version + 1:
             places.store(report.version)
         return report
-
-    def _changed(
-        self, files: Copies, clean: Snapshot, merging: Merging, places: _Places
-    ) -> tuple[Sequence[LakeFile], Iterator[tuple[Day, int, pa.Table]]]:
-        """The files to replace, and the chunks to replace them by."""
-        replaced, nodes = touched_files(clean.files, places.arrivals, places.known)
-        rows = ReplacedRows(files, clean, self.plan.schema, replaced, places.hashes)
-        merging.add_clean(rows.touched())
-        return replaced, cut(interleaved(merging.rows(), rows.untouched()), self.target_rows, nodes)
 
     def _commit(
         self,
@@ -180,13 +172,6 @@ class _Dedup:
                 self.storage.delete(f"{table.root}/{file.path}")  # its mark makes it nobody else's
             raise
         return attrs.evolve(report, version=version)
-
-    def _check(self, files: Copies, paths: Sequence[str]) -> None:
-        """Compare files with the hash in their names; raises CorruptFile for the first that differs."""
-        files.local(paths)  # what has to be fetched, several at a time
-        with ThreadPoolExecutor(2, "onepipe-check") as pool:
-            for _ in pool.map(lambda path: layout.check_copy(files, path), paths):
-                pass
 
 
 class _Places:

@@ -70,17 +70,30 @@ class Merging:
         table = self._engine.table(sql, "placing arrivals").combine_chunks()
         return table["hash"].to_numpy(), table["day"].to_numpy()
 
+    def add_arrivals(self, parts: Iterable[pa.Table]) -> None:
+        """Add good raw rows that were read elsewhere, with the columns of the plan's `good_schema` and ROW."""
+        added = self._insert("arrived", self._plan.good_schema, _joined(parts, _INSERTED))
+        if added:
+            arrivals = f"CREATE TEMP VIEW arrivals AS {self._plan.contributed('arrived')}"
+            self._engine.execute(arrivals, "reading arrivals")
+            self._contributions.append("arrivals")
+            self.arrivals += added
+
     def add_clean(self, parts: Iterable[pa.Table]) -> None:
         """Add rows of the clean table, with the columns of its schema; a few tables are in memory at a time."""
-        empty = f"SELECT * FROM {numbered_files([], self._plan.schema)}"
-        self._engine.execute(f"CREATE TEMP TABLE clean_rows AS {empty}", "reading clean files")
-        added = 0
-        for rows in _joined(parts, _INSERTED):
-            numbers = np.arange(-added - 1, -added - 1 - rows.num_rows, -1)  # apart from those of raw rows
-            self._engine.register("clean_part", rows.append_column(ROW, pa.array(numbers)))
-            self._engine.execute("INSERT INTO clean_rows BY NAME SELECT * FROM clean_part", "reading clean files")
-            added += rows.num_rows
+        self._insert("clean_rows", self._plan.schema, _numbered(_joined(parts, _INSERTED)))
         self._contributions.append(f"({self._plan.clean_rows('clean_rows')})")
+
+    def _insert(self, name: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> int:
+        """Make a table of rows that are numbered as ROW; how many there are."""
+        empty = f"SELECT * FROM {numbered_files([], schema)}"
+        self._engine.execute(f"CREATE TEMP TABLE {name} AS {empty}", "making room for rows")
+        added = 0
+        for rows in parts:
+            self._engine.register("rows_part", rows)
+            self._engine.execute(f"INSERT INTO {name} BY NAME SELECT * FROM rows_part", "taking rows in")
+            added += rows.num_rows
+        return added
 
     def rows(self) -> Iterator[pa.RecordBatch]:
         """Fold all that was added: clean rows and DAY, ordered by DAY, nulls first, and identity hash."""
@@ -125,3 +138,11 @@ def _joined(parts: Iterable[pa.Table], least: int) -> Iterator[pa.Table]:
             waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def _numbered(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The tables with numbers as ROW: negative ones, apart from those of raw rows."""
+    first = -1
+    for rows in parts:
+        yield rows.append_column(ROW, pa.array(np.arange(first, first - rows.num_rows, -1)))
+        first -= rows.num_rows

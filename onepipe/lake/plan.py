@@ -144,13 +144,26 @@ class MergePlan:
 
     def arrivals(self, relation: str) -> str:
         """Contributions of the good rows of a raw relation, which numbers its rows as ROW."""
+        return self.contributed(f"({self.good(relation)})")
+
+    def good(self, relation: str) -> str:
+        """What contributions are made of: the good rows of a raw relation, as `good_schema` and ROW."""
         deleted = f"coalesce({quoted(c.DELETED)}, false) AS {quoted(c.DELETED)}"
-        present = [quoted(name) for name in (*self._fields.names, c.IDENTITY, *_DIGEST, *_POSITION, c.TIMESTAMP)]
-        own = [*present, deleted, quoted(ROW)]
+        own = [deleted if name == c.DELETED else quoted(name) for name in (*self.good_schema.names, ROW)]
+        return f"SELECT {', '.join(own)} FROM {relation} WHERE {quoted(c.ERROR)} IS NULL"
+
+    def contributed(self, relation: str) -> str:
+        """Contributions of a relation of good rows."""
         made = {c.ARRIVALS: "1::BIGINT", c.SUM_HI: quoted(c.DIGEST_HI), c.SUM_LO: quoted(c.DIGEST_LO)}
         made |= {state.column: state.contribution() for state in self.states}
-        good = f"SELECT {', '.join(own)} FROM {relation} WHERE {quoted(c.ERROR)} IS NULL"
-        return f"SELECT *, {_aliased(made)} FROM ({good})"
+        return f"SELECT *, {_aliased(made)} FROM {relation}"
+
+    @property
+    def good_schema(self) -> pa.Schema:
+        """The columns of `good`, without ROW."""
+        own = (*self._fields.names, c.IDENTITY, *_DIGEST, *_POSITION, c.TIMESTAMP, c.DELETED)
+        raw = c.raw_schema(self.topic)
+        return pa.schema([raw.field(name) for name in own])
 
     def clean_rows(self, relation: str) -> str:
         """Contributions of the rows of a clean relation, which numbers its rows as ROW."""

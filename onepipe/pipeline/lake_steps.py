@@ -29,7 +29,9 @@ from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnNewLog
 from onepipe.lake.archive import archive as archive_topic
 from onepipe.lake.dedup import TARGET_ROWS, DedupReport
 from onepipe.lake.dedup import dedup as dedup_topic
+from onepipe.lake.dedup_engine import DedupEngine
 from onepipe.lake.engine import DEFAULT_MEMORY
+from onepipe.lake.engines import EngineName, dedup_engine
 from onepipe.lake.maintenance import KEEP
 from onepipe.lake.read import Table
 from onepipe.lake.reread import reread
@@ -79,13 +81,22 @@ def archive(
     return report
 
 
-def dedup(parts: Parts, what: What, *, rebuild: bool, target_rows: int | None, memory: str | None) -> DedupReport:
+def dedup(
+    parts: Parts,
+    what: What,
+    *,
+    rebuild: bool,
+    target_rows: int | None,
+    memory: str | None,
+    engine: EngineName | DedupEngine,
+) -> DedupReport:
     """Merge what was archived of a topic since the last time."""
     parts.require_open()
     require_memory(memory)
-    rows = _target_rows(target_rows)
+    options = {"rebuild": rebuild, "target_rows": _target_rows(target_rows), "memory": memory or DEFAULT_MEMORY}
+    folding = dedup_engine(engine)
     topic = parts.topics.resolve(what)
-    return merge(parts.lake, topic, tell=parts.tell, rebuild=rebuild, target_rows=rows, memory=memory or DEFAULT_MEMORY)
+    return merge(parts.lake, topic, tell=parts.tell, engine=folding, **options)
 
 
 def merge(lake: Lake, topic: Topic, *, tell: Callable[[Event], None], **options: Any) -> DedupReport:

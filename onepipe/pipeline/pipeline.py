@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from onepipe.lake import Lake
     from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnNewLog
     from onepipe.lake.dedup import DedupReport
+    from onepipe.lake.dedup_engine import DedupEngine
+    from onepipe.lake.engines import EngineName
     from onepipe.lake.read import Table
     from onepipe.lake.upkeep import MaintenanceReport
     from onepipe.pipeline.dead_letters import DeadLetters
@@ -339,6 +341,7 @@ class Pipeline:
         rebuild: bool = False,
         target_rows: int | None = None,
         memory: str | None = None,
+        engine: EngineName | DedupEngine = "duckdb",
     ) -> DedupReport:
         """Merge what was archived since the last time into the clean table.
 
@@ -346,7 +349,9 @@ class Pipeline:
             what: a record class, a topic, or the name of a registered one.
             rebuild: make the clean table anew from all of raw; the rows are the same.
             target_rows: most rows of a clean file; 500,000 where None.
-            memory: the engine's memory limit, such as "4GB"; 2 GB where None.
+            memory: the engine's memory limit, such as "4GB"; 2 GB where None. On Spark it is that of each task.
+            engine: "duckdb" folds in this process, "spark" in the executors of the active Spark session, or of one that
+                is made; `onepipe.lake.spark.SparkEngine(session)` names a session. The rows are the same.
 
         Raises:
             DeclarationError: the topic has no merge policy, or one that cannot be folded.
@@ -355,7 +360,7 @@ class Pipeline:
         """
         from onepipe.pipeline.lake_steps import dedup
 
-        return dedup(self._parts, what, rebuild=rebuild, target_rows=target_rows, memory=memory)
+        return dedup(self._parts, what, rebuild=rebuild, target_rows=target_rows, memory=memory, engine=engine)
 
     def maintain(
         self, what: type | Topic | str, *, keep: dt.timedelta | None = None, target_rows: int | None = None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lake_arrivals import Raw, clean_rows, declare_thing, expected, thing
 
 from onepipe.errors import CorruptFile
-from onepipe.lake import dedup as dedup_module
+from onepipe.lake import embedded as embedded_module
 from onepipe.lake import open_lake
 from onepipe.lake.clean_files import write_chunks
 from onepipe.lake.columns import IDENTITY
@@ -127,7 +127,7 @@ def test_two_identities_with_one_hash_stay_apart(lake, raw, monkeypatch):
 
 
 def test_a_dedup_with_no_room_gives_the_same_rows(lake, raw, monkeypatch):
-    monkeypatch.setattr(dedup_module, "ReplacedRows", lambda *given: ReplacedRows(*given, room=0))
+    monkeypatch.setattr(embedded_module, "ReplacedRows", lambda *given: ReplacedRows(*given, room=0))
     for version in range(3):
         raw.archive([thing(str(n), version, day=(n * version) % 4) for n in range(30 * version, 30 * version + 40)])
         dedup(lake, TOPIC, target_rows=9)

@@ -115,6 +115,10 @@ class S3Storage:
         """Delete this machine's temporary files of writers and readers that died; see Storage."""
         return self._cache.abandoned(before)
 
+    def __reduce__(self) -> tuple[type[S3Storage], tuple[S3Address]]:
+        """Another process connects anew, with credentials of its own."""
+        return S3Storage, (self._address,)
+
     def __repr__(self) -> str:
         return f"S3Storage({str(self._address)!r})"
 
