@@ -138,6 +138,8 @@ class RecordReader:
                 continue
             batch.deleted[row] = True
             batch.ids[row] = schema_id
+            if schema_id not in batch.schemas:  # as there may be no value of it beside the deletes
+                batch.schemas[schema_id] = self._find(schema_id).document()
             found.append((row, fields))
         if found:
             table = delete_columns(self.fields, [fields for _, fields in found])

@@ -284,6 +284,14 @@ def test_deletes_and_quarantined_rows_are_accounted_for(world):
     assert hops(verdict)["clean"] == "balanced"
 
 
+def test_deletes_alone_in_a_file_are_read_by_the_schema_that_its_footer_names(world):
+    with world.pipe.producer() as producer:
+        producer.delete(world.cls, id=3, version=99, day=T0)
+    world.lake_it()
+    verdict = world.verify("deep")
+    assert verdict.balanced, str(verdict)
+
+
 def test_a_verdict_is_json_text_and_html(world):
     world.publish()
     (done,) = world.tamper(raw=[Kind.LOST])
