@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 import attrs
 import pyarrow as pa
 
+from onepipe.arguments import require_a, require_moment
 from onepipe.declaring.topic import Topic
-from onepipe.errors import DeclarationError, LakeError, MissingDependency, nearest
+from onepipe.errors import ConfigurationError, DeclarationError, MissingDependency, nearest
 from onepipe.lake import columns as c
 from onepipe.lake.engine import engine_errors, import_duckdb
 from onepipe.lake.logical import compile_record
@@ -63,7 +64,7 @@ class Table:
             end: likewise.
 
         Raises:
-            LakeError: a naive datetime.
+            ConfigurationError: a naive datetime, or what is no date.
         """
         return self._narrowed(start=_moment(start), end=_moment(end))
 
@@ -71,12 +72,15 @@ class Table:
         """Only these columns, in this order; the lake's own too, by name.
 
         Raises:
-            LakeError: there is no such column; says the nearest match.
+            ConfigurationError: there is no such column, or a name is no text; says the nearest match.
         """
         known = self._scan.columns.names
         for name in names:
+            require_a(str, "a column's name", name, "text")
             if name not in known:
-                raise LakeError(f"there is no column {name!r}{nearest(name, known)}", topic=self._topic.name)
+                raise ConfigurationError(
+                    f"there is no column {name!r}{nearest(str(name), known)}", topic=self._topic.name
+                )
         table = self._narrowed()
         table._selected = names  # noqa: SLF001  (of this same class, and just made)
         return table
@@ -96,7 +100,12 @@ class Table:
         return self._narrowed(version=version)
 
     def as_of(self, moment: dt.datetime) -> Table:
-        """As it was at a moment (aware)."""
+        """As it was at a moment.
+
+        Raises:
+            ConfigurationError: no datetime, or one without time zone.
+        """
+        require_moment("as_of", moment)
         return self._narrowed(version=moment)
 
     @property
@@ -243,10 +252,11 @@ class Table:
 def _moment(bound: dt.date | None) -> dt.datetime | None:
     if bound is None:
         return None
+    require_a(dt.date, "a bound of a range", bound, "a date or an aware datetime")
     if not isinstance(bound, dt.datetime):
         return dt.datetime.combine(bound, dt.time(), dt.UTC)
     if bound.tzinfo is None:
-        raise LakeError("a range needs aware datetimes", remedy="give them a time zone: tzinfo=datetime.UTC")
+        raise ConfigurationError("a range needs aware datetimes", remedy="give them a time zone: tzinfo=datetime.UTC")
     return bound.astimezone(dt.UTC)
 
 

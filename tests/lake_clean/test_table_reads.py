@@ -7,7 +7,7 @@ import pytest
 from lake_arrivals import LOG, START, Event, Raw, declare_thing, thing
 
 import onepipe as op
-from onepipe.errors import CorruptFile, DeclarationError, LakeError, MissingDependency
+from onepipe.errors import ConfigurationError, CorruptFile, DeclarationError, MissingDependency
 from onepipe.lake import columns as c
 from onepipe.lake import open_lake
 from onepipe.lake.dedup import dedup
@@ -104,14 +104,25 @@ def test_a_range_in_local_time_is_the_same_moments(table):
 
 
 def test_a_range_of_naive_datetimes_is_refused(table):
-    with pytest.raises(LakeError, match="aware"):
+    with pytest.raises(ConfigurationError, match="aware"):
         table.between(dt.datetime(2013, 1, 1), None)  # noqa: DTZ001  # what is refused
 
 
 def test_columns_are_selected_in_the_order_asked_for(table):
     assert table.select("status", c.ARRIVALS, "name").to_arrow().schema.names == ["status", c.ARRIVALS, "name"]
-    with pytest.raises(LakeError, match="did you mean 'status'"):
+    with pytest.raises(ConfigurationError, match="did you mean 'status'"):
         table.select("statsu")
+
+
+def test_arguments_of_another_type_are_configuration_errors_at_the_call(table):
+    with pytest.raises(ConfigurationError, match="name is text, not int"):
+        table.select(5)
+    with pytest.raises(ConfigurationError, match="not str"):
+        table.between("2013-01-01", None)
+    with pytest.raises(ConfigurationError, match="as_of is an aware datetime"):
+        table.as_of("2013-01-01")
+    with pytest.raises(ConfigurationError, match="as_of needs a timezone"):
+        table.as_of(dt.datetime(2013, 1, 1))  # noqa: DTZ001  # what is refused
 
 
 def test_narrowing_leaves_the_table_as_it_was(table):
