@@ -187,8 +187,7 @@ class MergedCheck:
         for fault in self._faults:
             if fault.file is not None and fault.row is not None and self._is_left_out(fault):
                 rows.setdefault(fault.file, []).append(fault.row)
-        numbered = enumerate(readable(files))
-        return [(number << _FILE_BITS) + row for number, file in numbered for row in rows.get(file.path, ())]
+        return row_numbers(readable(files), rows)
 
     def _is_left_out(self, fault: RowFault) -> bool:
         """Whether a fault's row is not counted among what raw holds."""
@@ -210,7 +209,7 @@ class MergedCheck:
         return unmerged or fault.kind is Kind.REPEATED or (fault.key is not None and fault.hi is not None)
 
     def _load_progress(self, engine: Engine) -> None:
-        engine.register("merged_to", _progress_table(self._progress))
+        engine.register("merged_to", progress_table(self._progress))
 
     def _corrections(self) -> Iterator[tuple[RowFault, int, Sum]]:
         """Raw rows that differ: the identity hash, and what to add to raw's sums to make them what had been merged."""
@@ -351,7 +350,13 @@ def _other_rows(excluded: Sequence[int]) -> str:
     return f"{ROW} NOT IN ({', '.join(map(str, excluded))})" if excluded else "true"
 
 
-def _progress_table(progress: Mapping[Place, int]) -> pa.Table:
+def row_numbers(files: Sequence[RawFile], rows: Mapping[str, Sequence[int]]) -> list[int]:
+    """Numbers of rows as the engine numbers those of several files, from their numbers in each file by its path."""
+    return [(number << _FILE_BITS) + row for number, file in enumerate(files) for row in rows.get(file.path, ())]
+
+
+def progress_table(progress: Mapping[Place, int]) -> pa.Table:
+    """How far the clean table has merged, as relation: log, part and the next offset."""
     return pa.table(
         {
             "log": pa.array([place.log for place in progress], pa.string()),

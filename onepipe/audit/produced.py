@@ -38,12 +38,22 @@ class Produced:
         faults: rows that differ, each with the hop where it happened.
         buckets: by hour, what writers vouch for against what is there.
         doubtful: by path of raw files, numbers of rows of which nobody knows which record they are.
+        published: records that were published, as far as they are there or the log acknowledged them; None where
+            evidence does not tell all of them.
+        accepted: accepted faults of the log: records lost, less those repeated.
     """
 
     hops: tuple[HopVerdict, ...]
     faults: tuple[tuple[Hop, RowFault], ...]
     buckets: tuple[Bucket, ...]
     doubtful: Mapping[str, Sequence[int]]
+    published: int | None
+    accepted: int
+
+    @property
+    def in_flight(self) -> int:
+        """Records on their way into the raw table."""
+        return next(hop.in_flight for hop in self.hops if hop.hop is Hop.LOG)
 
 
 @attrs.frozen
@@ -70,6 +80,7 @@ class _Figures:
     hours: Mapping[int, int]
     excused: Mapping[int, int]
     doubtful: Mapping[str, Sequence[int]]
+    beyond: int
 
     def count(self, hop: Hop, kind: Kind) -> int:
         return sum(1 for where, fault in self.faults if where is hop and fault.kind is kind)
@@ -103,7 +114,25 @@ def check_produced(
     written = Written(testimony, seen, _uncovered(inventory), settled_before)
     hops = (written.producer_hop(), _log_hop(written, figures, accepted), _raw_hop(rows, figures, inventory))
     vouching = Hours(testimony, frozenset(opened), figures.hours, figures.excused)
-    return Produced(hops, figures.faults, vouching.buckets(figures.faults, inventory), figures.doubtful)
+    unopened = (
+        sum_.rows
+        for stream, (sum_, _) in seen.items()
+        if stream not in testimony.streams and Place(stream.log, stream.partition) not in opened
+    )
+    return Produced(
+        hops,
+        figures.faults,
+        vouching.buckets(figures.faults, inventory),
+        figures.doubtful,
+        written.published(figures.beyond + sum(unopened)),
+        _accepted(figures, accepted),
+    )
+
+
+def _accepted(figures: _Figures, accepted: Collection[FaultKey]) -> int:
+    """Records lost in the log, less those repeated, as far as these faults were accepted."""
+    kinds = [fault.kind for hop, fault in figures.faults if hop is Hop.LOG and row_key(fault) in accepted]
+    return kinds.count(Kind.LOST) - kinds.count(Kind.REPEATED)
 
 
 def _seen(inventory: Inventory) -> dict[Stream, tuple[Sum, int]]:
@@ -142,7 +171,7 @@ def _open(
     blame: Blame,
 ) -> _Figures:
     if not opened:
-        return _Figures((), 0, {}, {}, {})
+        return _Figures((), 0, {}, {}, {}, 0)
     files = [file for file in readable(inventory.files) if file.place in opened]
     streams = {s: v for s, v in testimony.streams.items() if Place(s.log, s.partition) in opened}
     with opening.engine() as engine:
@@ -150,7 +179,8 @@ def _open(
         faults = tuple((blame.hop(fault), fault) for fault in audit.faults())
         lost = [fault for hop, fault in faults if hop is Hop.RAW and fault.kind is Kind.LOST]
         faults += tuple((Hop.RAW, fault) for fault in blame.nameless(lost, audit.kept()))
-        return _Figures(faults, audit.in_flight(), audit.hours(), audit.excused_hours(), audit.doubtful())
+        hours = audit.hours(), audit.excused_hours()
+        return _Figures(faults, audit.in_flight(), *hours, audit.doubtful(), audit.beyond())
 
 
 def row_key(fault: RowFault) -> FaultKey | None:

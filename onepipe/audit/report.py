@@ -87,6 +87,7 @@ def text_report(verdict: Verdict) -> str:
         for note in hop.notes:
             lines += _wrapped(note, _NOTE_INDENT)
         lines += _damaged_files(hop.damaged)
+    lines += ["", *_wrapped(str(verdict.equation), "  ", _NOTE_INDENT)]
     lines += _text_picture(verdict.buckets)
     if verdict.findings:
         lines += ["", f"  {differing_text(len(verdict.findings))}:"]

@@ -56,7 +56,7 @@ def html_report(verdict: Verdict) -> str:
         f"<div class='onepipe-verdict'><style>{_STYLE}</style>"
         f"<h3>{escape(verdict.topic)} {_badge(verdict.state)}</h3>"
         f"<p>{accepted}{escape(verdict.level)}, {verdict.at:%Y-%m-%d %H:%M} UTC</p>"
-        f"{_hops(verdict)}{_picture(verdict.buckets)}{_findings(verdict.findings)}</div>"
+        f"{_hops(verdict)}<p>{escape(str(verdict.equation))}</p>{_picture(verdict.buckets)}{_findings(verdict.findings)}</div>"
     )
 
 

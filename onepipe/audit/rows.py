@@ -145,6 +145,10 @@ class RowAudit:
         """By hours since 1970, the rows among these that are there though their writers know of no outcome."""
         return self._by_hour(_EXCUSED_ROWS)
 
+    def beyond(self) -> int:
+        """Records that are there though their writers do not vouch for them: without known outcome, or not yet."""
+        return int(self._engine.row(_BEYOND, "counting what nobody vouches for")[0])
+
     def doubtful(self) -> dict[str, list[int]]:
         """By path of the files loaded, numbers of rows of which nobody knows which record they are; left out here."""
         rows: dict[str, list[int]] = {}
@@ -323,6 +327,13 @@ _MISPLACED: Final = f"""
 _EXCUSED_ROWS: Final = """
     SELECT DISTINCT a.seq, a.log, a.part, a.epoch, a.hour FROM audited a JOIN excused x
     ON (x.log, x.part, x.epoch) = (a.log, a.part, a.epoch) AND a.seq BETWEEN x.first AND x.last
+"""
+
+_BEYOND: Final = f"""
+    SELECT count(DISTINCT ({_SEQUENCE})) FROM audited a
+    LEFT JOIN vouched USING ({_STREAM})
+    LEFT JOIN (SELECT DISTINCT {_SEQUENCE} FROM ({_EXCUSED_ROWS})) x USING ({_SEQUENCE})
+    WHERE a.epoch IS NOT NULL AND (a.seq >= coalesce(sequence_end, 0) OR x.seq IS NOT NULL)
 """
 
 _STREAM_FIELDS: Final = [("log", pa.string()), ("part", pa.int32()), ("epoch", pa.binary())]

@@ -198,6 +198,72 @@ class HopVerdict:
 
 
 @attrs.frozen
+class Equation:
+    """What became of every record: `published == stored + superseded + repeated + quarantined + in_flight + accepted`.
+
+    Each record of the raw table counts once. Where faults are found, what was removed is missing on the right, and
+    what is there twice counts twice.
+
+    Attributes:
+        published: records that the log acknowledged to their writers, and those that are there without; None where
+            evidence does not tell all of them, as where others than onepipe write.
+        stored: rows of the clean table, deleted ones included, for which the raw table holds an arrival; of a topic
+            that is not merged, the raw table's good rows.
+        superseded: different records and deletes of an identity beyond the first.
+        repeated: rows that repeat an earlier one of their identity, digest for digest.
+        quarantined: rows that are kept with an error, and not merged.
+        in_flight: records that were acknowledged and not archived yet, or archived and not merged yet.
+        accepted: records that the log lost, less those it repeated, as far as these faults were accepted.
+    """
+
+    published: int | None
+    stored: int
+    superseded: int
+    repeated: int
+    quarantined: int
+    in_flight: int
+    accepted: int = 0
+
+    @property
+    def accounted(self) -> int:
+        """The sum of the right side."""
+        fates = self.stored, self.superseded, self.repeated, self.quarantined, self.in_flight, self.accepted
+        return sum(fates)
+
+    @property
+    def difference(self) -> int | None:
+        """How many more records were published than are accounted for; None where it is unknown how many were."""
+        return None if self.published is None else self.published - self.accounted
+
+    @property
+    def state(self) -> State:
+        """Balanced unless the equation is known not to hold."""
+        if not self.difference:
+            return State.BALANCED
+        return State.SHORT if self.difference > 0 else State.OVER
+
+    def to_json(self) -> dict[str, Any]:
+        """The equation as JSON value."""
+        return {**attrs.asdict(self), "difference": self.difference}
+
+    def __str__(self) -> str:
+        published = "unknown" if self.published is None else f"{self.published:,}"
+        terms = [
+            f"stored {self.stored:,}",
+            f"superseded {self.superseded:,}",
+            f"repeated {self.repeated:,}",
+            f"quarantined {self.quarantined:,}",
+            f"in flight {self.in_flight:,}",
+        ]
+        if self.accepted:
+            terms.append(f"accepted {self.accepted:,}")
+        text = f"published {published} = {' + '.join(terms)}"
+        if not self.difference:
+            return text
+        return f"{text}; does not hold: {abs(self.difference):,} too {'few' if self.difference > 0 else 'many'}"
+
+
+@attrs.frozen
 class Verdict:
     """What verification says of a topic.
 
@@ -209,6 +275,7 @@ class Verdict:
         findings: every record that differs, in order of hop, partition and offset.
         buckets: by hour of message time, what the log acknowledged against what the raw table holds.
         figures: counts by name: `raw_rows`, `quarantined` among them, and of a topic that is merged `clean_rows`.
+        equation: what became of every record.
     """
 
     topic: str
@@ -218,16 +285,17 @@ class Verdict:
     findings: tuple[Finding, ...]
     buckets: tuple[Bucket, ...]
     figures: Mapping[str, int]
+    equation: Equation
 
     @property
     def state(self) -> State:
-        """The worst hop's state; not covered where no evidence tells what the log should hold.
+        """The worst of the hops and the equation; not covered where no evidence tells what the log should hold.
 
         A producer's hop that is not covered counts only where the log's is not covered either.
         """
         covered = any(hop.hop is Hop.LOG and hop.state is not State.NOT_COVERED for hop in self.hops)
         hops = [hop for hop in self.hops if not (covered and hop.state is State.NOT_COVERED)]
-        return worst([hop.state for hop in hops])
+        return worst([*(hop.state for hop in hops), self.equation.state])
 
     @property
     def accepted(self) -> int:
@@ -236,7 +304,7 @@ class Verdict:
 
     @property
     def balanced(self) -> bool:
-        """Whether the log's hop is covered, and every covered hop is balanced but for what was accepted."""
+        """Whether the log's hop is covered, and all that is covered is balanced but for what was accepted."""
         return self.state is State.BALANCED
 
     @property
@@ -263,6 +331,7 @@ class Verdict:
             "findings": [_finding_json(finding) for finding in self.findings],
             "buckets": [{**attrs.asdict(b), "hour": b.hour.isoformat()} for b in self.buckets],
             "figures": dict(self.figures),
+            "equation": self.equation.to_json(),
         }
 
     def _hop_json(self, hop: HopVerdict) -> dict[str, Any]:

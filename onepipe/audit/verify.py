@@ -20,15 +20,16 @@ import pyarrow as pa
 
 from onepipe.audit.blame import Blame
 from onepipe.audit.clean_inventory import clean_inventory
+from onepipe.audit.fates import Fates, Tables, count_fates
 from onepipe.audit.inventory import Inventory, Place, RawFile, schema_documents, take_inventory
 from onepipe.audit.ledger import Ledger
-from onepipe.audit.merged import CleanFault, MergedCheck
+from onepipe.audit.merged import CleanFault, Merged, MergedCheck
 from onepipe.audit.produced import Opening, Produced, check_produced, row_key
 from onepipe.audit.proof import Contradiction, contradictions
 from onepipe.audit.readable import local_files, readable
 from onepipe.audit.rows import RowFault
 from onepipe.audit.salvage import Salvage
-from onepipe.audit.verdict import Finding, Hop, HopVerdict, State, Verdict, worst
+from onepipe.audit.verdict import Equation, Finding, Hop, HopVerdict, State, Verdict, worst
 from onepipe.audit.vouched import HOURS_SQL, MANIFEST_SQL, Stream, Testimony, read_testimony
 from onepipe.errors import ConfigurationError, CorruptFile, NotRegistered, nearest
 from onepipe.evidence.records import AUDIT_TOPIC, EVIDENCE
@@ -124,14 +125,17 @@ class _Verification:
             "raw_rows": sum(file.rows for file in inventory.files),
             "quarantined": sum(file.footer.quarantined for file in inventory.files if file.footer),
         }
-        if self.topic.merge is not None:
-            hop, faults, rows = self._merged(raw, inventory, places, produced)
-            hops.append(hop)
-            findings += [self._clean_finding(fault) for fault in faults]
-            figures["clean_rows"] = rows
+        tables = self._clean_tables(raw, inventory, places, produced)
+        if tables.merged is not None:
+            hops.append(tables.merged.hop)
+            findings += [self._clean_finding(fault) for fault in tables.merged.faults]
+            figures["clean_rows"] = tables.merged.rows
+        equation = _equation(produced, count_fates(tables), evidence_intact=evidence_intact)
         order = list(Hop)
         named = tuple(sorted(findings, key=lambda finding: order.index(finding.hop)))
-        verdict = Verdict(self.topic.name, self.level, self.now, tuple(hops), named, produced.buckets, figures)
+        verdict = Verdict(
+            self.topic.name, self.level, self.now, tuple(hops), named, produced.buckets, figures, equation
+        )
         self.ledger.seal(verdict)
         return verdict
 
@@ -212,9 +216,13 @@ class _Verification:
             }
         )
 
-    def _merged(
+    def _clean_tables(
         self, raw: Snapshot | None, inventory: Inventory, places: Collection[Place], produced: Produced
-    ) -> tuple[HopVerdict, Sequence[CleanFault], int]:
+    ) -> Tables:
+        """The tables, and what was found on the way into the clean one."""
+        unmerged = Tables(self.topic, inventory, produced.doubtful, (), {}, None, self._engine)
+        if self.topic.merge is None:
+            return unmerged
         root = layout.clean_table(self.topic.name)
         clean = self._snapshot(root)
         if clean is None or (raw is not None and is_outdated(raw, clean)):
@@ -222,7 +230,7 @@ class _Verification:
             waiting = sum(footer.rows - footer.quarantined for footer in footers)
             state = State.OPEN if waiting else State.BALANCED
             notes = () if clean is None else (_OUTDATED,)
-            return HopVerdict(Hop.CLEAN, state, 0, 0, waiting, notes), (), 0
+            return attrs.evolve(unmerged, merged=Merged(HopVerdict(Hop.CLEAN, state, 0, 0, waiting, notes), (), 0))
         progress = {place: _progress(clean, place) for place in places}
         raw_faults = [fault for hop, fault in produced.faults if hop is Hop.RAW]
         files = clean_inventory(self.lake.storage, clean, root, self.salvage)
@@ -230,7 +238,7 @@ class _Verification:
             MergePlan(self.topic), inventory, files, progress, raw_faults, produced.doubtful, self._engine
         )
         merged = check.run(deep=self.level == "deep")
-        return merged.hop, merged.faults, merged.rows
+        return attrs.evolve(unmerged, clean=files, progress=progress, merged=merged)
 
     def _row_finding(self, hop: Hop, fault: RowFault, blame: Blame) -> Finding:
         covering = blame.file(fault) if hop is Hop.RAW else None
@@ -270,6 +278,18 @@ class _Verification:
             file=fault.file,
             detail=fault.detail,
         )
+
+
+def _equation(produced: Produced, fates: Fates, *, evidence_intact: bool) -> Equation:
+    return Equation(
+        published=produced.published if evidence_intact else None,
+        stored=fates.stored,
+        superseded=fates.superseded,
+        repeated=fates.repeated,
+        quarantined=fates.quarantined,
+        in_flight=produced.in_flight + fates.waiting,
+        accepted=produced.accepted,
+    )
 
 
 def _declarations(lake: Lake, topic: Topic) -> list[Topic]:

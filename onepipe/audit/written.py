@@ -58,6 +58,16 @@ class Written:
         expected = published - failed - doubtful if self._covered else None
         return HopVerdict(Hop.PRODUCER, worst(states), expected, acknowledged, 0, tuple(notes))
 
+    def published(self, beyond: int) -> int | None:
+        """Records that the log acknowledged, and those that are there without; None where evidence does not tell all.
+
+        Args:
+            beyond: records that are there though their writers do not, or not yet, vouch for them.
+        """
+        if not self._covered or self.uncovered or self._strangers() or self.testimony.unsound:
+            return None
+        return sum(v.acknowledged for v in self.testimony.streams.values()) + beyond
+
     def uncovered_notes(self) -> tuple[str, ...]:
         """What to say of rows without writer."""
         return (f"{self.uncovered:,} rows are not covered: their writers leave no evidence",) if self.uncovered else ()

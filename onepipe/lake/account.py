@@ -41,6 +41,33 @@ class Account:
     identities: int
 
 
+@attrs.frozen
+class Arrivals:
+    """Good raw rows, by what they are to their identity.
+
+    Attributes:
+        rows: all of them.
+        deletes: deletes among them.
+        different: distinct records and deletes.
+        identities: distinct identities.
+    """
+
+    rows: int
+    deletes: int
+    different: int
+    identities: int
+
+    @property
+    def repeated(self) -> int:
+        """Rows that repeat an earlier one of their identity, digest for digest."""
+        return self.rows - self.different
+
+    @property
+    def superseded(self) -> int:
+        """Different records and deletes of an identity beyond the first."""
+        return self.different - self.identities
+
+
 def account(lake: Lake, topic: Topic, *, memory: str = DEFAULT_MEMORY) -> Account:
     """Count what was archived of a topic.
 
@@ -57,23 +84,39 @@ def account(lake: Lake, topic: Topic, *, memory: str = DEFAULT_MEMORY) -> Accoun
     paths = table.snapshot().paths() if table else []
     with lake.storage.copies() as files, Engine(files, memory=memory) as engine:
         raw = numbered_files(engine.local(paths), c.raw_schema(topic))
-        error, deleted = quoted(c.ERROR), quoted(c.DELETED)
+        error = quoted(c.ERROR)
         reasons = f"SELECT split_part({error}, ':', 1) AS reason, count(*) AS n FROM {raw} WHERE {error} IS NOT NULL"
         rows: list[dict[str, Any]] = engine.table(f"{reasons} GROUP BY ALL ORDER BY ALL", _COUNTING).to_pylist()
-        digest = [quoted(c.DIGEST_HI), quoted(c.DIGEST_LO)]
-        identity = [quoted(name) for name in (c.IDENTITY, *topic.identity)] if topic.identity else digest
-        distinct = ", ".join(dict.fromkeys([*identity, *digest]))
-        copies = f"SELECT {distinct}, count(*) AS n, count(*) FILTER ({deleted}) AS d FROM {raw} WHERE {error} IS NULL"
-        records = f"SELECT sum(n) AS n, sum(d) AS d, count(*) AS r FROM ({copies} GROUP BY {distinct})"
-        sums = f"SELECT sum(n), sum(d), sum(r), count(*) FROM ({records} GROUP BY {', '.join(identity)})"
-        good, deletes, different, identities = (int(number or 0) for number in engine.row(sums, _COUNTING))
+        arrivals = count_arrivals(engine, f"(SELECT * FROM {raw} WHERE {error} IS NULL)", topic)
     quarantined = {row["reason"]: row["n"] for row in rows}
     return Account(
         topic=topic.name,
-        archived=good + sum(quarantined.values()),
+        archived=arrivals.rows + sum(quarantined.values()),
         quarantined=quarantined,
-        duplicates=good - different,
-        superseded=different - identities,
-        deletes=deletes,
-        identities=identities,
+        duplicates=arrivals.repeated,
+        superseded=arrivals.superseded,
+        deletes=arrivals.deletes,
+        identities=arrivals.identities,
     )
+
+
+def count_arrivals(engine: Engine, relation: str, topic: Topic) -> Arrivals:
+    """Count good raw rows by what they are to their identity.
+
+    Args:
+        engine: runs the query.
+        relation: the rows, with the raw table's columns.
+        topic: gives the identity; without one, each distinct record is its own.
+
+    Raises:
+        LakeError: the engine failed.
+    """
+    deleted = quoted(c.DELETED)
+    digest = [quoted(c.DIGEST_HI), quoted(c.DIGEST_LO)]
+    identity = [quoted(name) for name in (c.IDENTITY, *topic.identity)] if topic.identity else digest
+    distinct = ", ".join(dict.fromkeys([*identity, *digest]))
+    copies = f"SELECT {distinct}, count(*) AS n, count(*) FILTER ({deleted}) AS d FROM {relation}"
+    records = f"SELECT sum(n) AS n, sum(d) AS d, count(*) AS r FROM ({copies} GROUP BY {distinct})"
+    sums = f"SELECT sum(n), sum(d), sum(r), count(*) FROM ({records} GROUP BY {', '.join(identity)})"
+    rows, deletes, different, identities = (int(number or 0) for number in engine.row(sums, _COUNTING))
+    return Arrivals(rows, deletes, different, identities)

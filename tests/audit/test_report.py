@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from onepipe.audit.report import bars, by_damage, span_text, text_report
 from onepipe.audit.report_html import html_page, html_report
-from onepipe.audit.verdict import Bucket, DamagedFile, Finding, Hop, HopVerdict, Kind, State, Verdict
+from onepipe.audit.verdict import Bucket, DamagedFile, Equation, Finding, Hop, HopVerdict, Kind, State, Verdict
 
 T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -45,6 +45,7 @@ def verdict(**changes) -> Verdict:
         (),
         tuple(Bucket(T0 + n * HOUR, 100 + n, 100 + n, State.BALANCED) for n in range(200)),
         {"raw_rows": 10},
+        Equation(10, 4, 3, 2, 1, 0),
     )
     return attrs.evolve(plain, **changes)
 

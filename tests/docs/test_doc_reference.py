@@ -14,7 +14,7 @@ from doc_pages import DOCS
 
 import onepipe as op
 from onepipe import cli, errors
-from onepipe.audit.verdict import Bucket, HopVerdict, State
+from onepipe.audit.verdict import Bucket, Equation, HopVerdict, State
 from onepipe.audit.verify import Level
 from onepipe.cli import account, stopping
 from onepipe.declaring import declaration, rules
@@ -228,9 +228,19 @@ def test_every_level_state_and_key_of_a_verdict_is_documented() -> None:
     json_ = section("reference/audit.md", "## Verdict as JSON")
     mentioned = set(CODE.findall(json_))
     assert {state.value for state in State} <= set(CODE.findall(text.replace("\n", " ")))
-    for cls in (HopVerdict, Bucket, op.Finding):
+    for cls in (HopVerdict, Bucket, Equation, op.Finding):
         assert {field.name for field in attrs.fields(cls)} <= mentioned, cls
-    assert first_cells(json_) == {"topic", "verdict", "level", "at", "hops", "findings", "buckets", "figures"}
+    assert first_cells(json_) == {
+        "topic",
+        "verdict",
+        "level",
+        "at",
+        "hops",
+        "findings",
+        "buckets",
+        "figures",
+        "equation",
+    }
 
 
 def test_every_state_and_kind_is_explained() -> None:
