@@ -1,7 +1,8 @@
 """What became of each row of the raw table: the right side of the audit's equation.
 
-Where no file is damaged and the law of conservation holds, the footers tell all but which arrivals repeat others, and
-rows are read only where there are more arrivals than clean rows. Else every row that can be read is counted.
+Where no file is damaged and the law of conservation holds, the footers tell all but which arrivals repeat others. Rows
+are read only where that is asked for and there are more arrivals than clean rows. Else every row that can be read is
+counted.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Fates:
 
     stored: int
     superseded: int
-    repeated: int
+    repeated: int | None
     quarantined: int
     waiting: int
 
@@ -50,6 +51,7 @@ class Tables:
         progress: by place, the raw offset up to which the clean table has merged.
         merged: what was found on the way into the clean table; None of a topic that is not merged.
         engine: makes an engine over the lake's folder.
+        tell_repeats: whether rows are read for nothing but to tell what repeats from what is superseded.
     """
 
     topic: Topic
@@ -59,6 +61,7 @@ class Tables:
     progress: Mapping[Place, int]
     merged: Merged | None
     engine: Callable[[], Engine]
+    tell_repeats: bool
 
 
 def count_fates(tables: Tables) -> Fates:
@@ -84,9 +87,12 @@ def _by_sums(tables: Tables) -> Fates | None:
     if tables.merged is None:
         return Fates(good, 0, 0, quarantined, 0)
     hop = tables.merged.hop
-    if hop.state not in (State.BALANCED, State.OPEN) or hop.found != tables.merged.rows:
+    if hop.state not in (State.BALANCED, State.OPEN):
         return None
-    return Fates(tables.merged.rows, 0, 0, quarantined, hop.in_flight)
+    beyond = hop.found - tables.merged.rows
+    if beyond and tables.tell_repeats:
+        return None
+    return Fates(tables.merged.rows, beyond, None if beyond else 0, quarantined, hop.in_flight)
 
 
 def _by_rows(tables: Tables, engine: Engine) -> Fates:

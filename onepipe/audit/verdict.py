@@ -210,7 +210,8 @@ class Equation:
         stored: rows of the clean table, deleted ones included, for which the raw table holds an arrival; of a topic
             that is not merged, the raw table's good rows.
         superseded: different records and deletes of an identity beyond the first.
-        repeated: rows that repeat an earlier one of their identity, digest for digest.
+        repeated: rows that repeat an earlier one of their identity, digest for digest; None where no row was read to
+            tell them, as at the level "accounted" where all is well: `superseded` holds them then.
         quarantined: rows that are kept with an error, and not merged.
         in_flight: records that were acknowledged and not archived yet, or archived and not merged yet.
         accepted: records that the log lost, less those it repeated, as far as these faults were accepted.
@@ -219,7 +220,7 @@ class Equation:
     published: int | None
     stored: int
     superseded: int
-    repeated: int
+    repeated: int | None
     quarantined: int
     in_flight: int
     accepted: int = 0
@@ -227,7 +228,7 @@ class Equation:
     @property
     def accounted(self) -> int:
         """The sum of the right side."""
-        fates = self.stored, self.superseded, self.repeated, self.quarantined, self.in_flight, self.accepted
+        fates = self.stored, self.superseded, self.repeated or 0, self.quarantined, self.in_flight, self.accepted
         return sum(fates)
 
     @property
@@ -248,10 +249,12 @@ class Equation:
 
     def __str__(self) -> str:
         published = "unknown" if self.published is None else f"{self.published:,}"
+        beyond = [f"superseded {self.superseded:,}", f"repeated {self.repeated or 0:,}"]
+        if self.repeated is None:
+            beyond = [f"superseded or repeated {self.superseded:,}"]
         terms = [
             f"stored {self.stored:,}",
-            f"superseded {self.superseded:,}",
-            f"repeated {self.repeated:,}",
+            *beyond,
             f"quarantined {self.quarantined:,}",
             f"in flight {self.in_flight:,}",
         ]

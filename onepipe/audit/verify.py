@@ -220,7 +220,9 @@ class _Verification:
         self, raw: Snapshot | None, inventory: Inventory, places: Collection[Place], produced: Produced
     ) -> Tables:
         """The tables, and what was found on the way into the clean one."""
-        unmerged = Tables(self.topic, inventory, produced.doubtful, (), {}, None, self._engine)
+        unmerged = Tables(
+            self.topic, inventory, produced.doubtful, (), {}, None, self._engine, self.level != "accounted"
+        )
         if self.topic.merge is None:
             return unmerged
         root = layout.clean_table(self.topic.name)

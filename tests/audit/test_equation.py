@@ -102,6 +102,10 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @few
 @example([[Put(0, 0, deleted=True)], "archive"], "proved")
+@example(
+    [[Put(0, 0, deleted=False), Put(0, 0, deleted=False), Put(0, 1, deleted=False)], "archive", "dedup"], "accounted"
+)
+@example([[Put(0, 0, deleted=False), Put(0, 0, deleted=False), Put(0, 1, deleted=False)], "archive", "dedup"], "proved")
 @given(histories, st.sampled_from(["accounted", "proved", "deep"]))
 def test_the_equation_holds_on_every_clean_history(steps, level):
     with tempfile.TemporaryDirectory() as folder:
@@ -109,7 +113,10 @@ def test_the_equation_holds_on_every_clean_history(steps, level):
         history.run(steps)
         verdict = history.world.verify(level)
         history.world.pipe.close()
-    assert verdict.equation == history.expected(len(history.published)), str(verdict)
+    expected = history.expected(len(history.published))
+    if level == "accounted" and (beyond := expected.superseded + expected.repeated):
+        expected = attrs.evolve(expected, superseded=beyond, repeated=None)
+    assert verdict.equation == expected, str(verdict)
     assert verdict.equation.difference == 0
     assert verdict.state is (State.OPEN if verdict.equation.in_flight else State.BALANCED), str(verdict)
 
