@@ -105,7 +105,7 @@ def test_evolving_what_no_topic_declares_names_what_was_meant() -> None:
         op.Topic.declare("Widgets", SCHEMA).evolve(identitty="sid")
 
 
-@pytest.mark.parametrize("document", [5, None, [5], b"\xff", object()], ids=repr)
+@pytest.mark.parametrize("document", [5, None, [5], b"\xff", object()], ids=type)
 def test_a_document_of_another_type_is_a_declaration_error(document: Any) -> None:
     with pytest.raises(DeclarationError):
         op.Topic.from_document(document)
