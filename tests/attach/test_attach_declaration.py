@@ -80,6 +80,7 @@ SOURCES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(SOURCES)
 def test_every_source_comes_back_from_its_document(source: Source) -> None:
     assert Source.from_document(source.document()) == source
@@ -90,6 +91,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.sampled_from([*Source("json").document(), "lift", "types", "subjects", "key", "x"]), JSON) | JSON
 )

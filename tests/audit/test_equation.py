@@ -121,6 +121,7 @@ def test_the_equation_holds_on_every_clean_history(steps, level):
     assert verdict.state is (State.OPEN if verdict.equation.in_flight else State.BALANCED), str(verdict)
 
 
+@pytest.mark.slow
 @few
 @given(histories, st.lists(st.binary(max_size=8), min_size=1, max_size=4))
 def test_where_others_write_what_was_published_is_unknown_and_the_rest_is_stated(steps, garbage):
@@ -137,6 +138,7 @@ def test_where_others_write_what_was_published_is_unknown_and_the_rest_is_stated
     assert verdict.sound
 
 
+@pytest.mark.slow
 @few
 @given(histories, st.sampled_from(["log", "raw", "clean"]), st.data())
 def test_the_equation_says_by_how_many_it_fails_where_a_row_is_removed(steps, place, data):

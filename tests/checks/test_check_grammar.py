@@ -163,6 +163,7 @@ def test_a_schema_that_is_no_record_has_no_checks() -> None:
         parse_check("b", Schema.parse('"string"'))
 
 
+@pytest.mark.slow
 @given(st.text(st.sampled_from("bils_o.'\"()=<>!+-*/%, 01eANDORNOTISNULLINBETWEEN\n\0ä"), max_size=40) | checks())
 @settings(max_examples=400, deadline=None)
 def test_any_text_is_parsed_or_refused_as_a_check_error(text: str) -> None:
@@ -172,6 +173,7 @@ def test_any_text_is_parsed_or_refused_as_a_check_error(text: str) -> None:
         assert "\n" in error.message  # noqa: PT017  the error is one of two right outcomes
 
 
+@pytest.mark.slow
 @given(checks(), st.integers(0, 200), st.sampled_from(["", "'", '"', "(", ")", "AND", " 9", ".", "--", ";", "\\"]))
 @settings(max_examples=200, deadline=None)
 def test_a_damaged_check_is_parsed_or_refused_as_a_check_error(text: str, at: int, damage: str) -> None:

@@ -154,6 +154,7 @@ def test_bytes_of_fastavro_are_decoded_to_base_values(data: st.DataObject) -> No
     assert same(decoded, fastavro.schemaless_reader(out, fastavro.parse_schema(stripped.document()), None))
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_damaged_bytes_are_refused_or_are_a_value_of_the_schema(data: st.DataObject) -> None:

@@ -135,6 +135,7 @@ def test_another_schema_reads_the_same_as_by_rows(data: st.DataObject) -> None:
     assert_like_rows(writer, reader, sound + [damaged(body, choice) for body in sound * 3])
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(data=st.data())
 def test_a_body_decodes_alone_as_among_others(data: st.DataObject) -> None:

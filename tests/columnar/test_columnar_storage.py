@@ -53,6 +53,7 @@ def batch_of(schema: Schema, drawn: list[Any]) -> pa.RecordBatch:
     return batch.columns
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=QUIET)
 @given(data=st.data())
 def test_columns_of_every_type_come_back_from_parquet_delta_and_duckdb(data: st.DataObject, tmp_path: Path) -> None:

@@ -228,6 +228,7 @@ def comparable(state: State) -> Any:
     return repr((state.winner.digest, sorted(state.fields.items())))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(arrivals_of_a_topic(), st.randoms(use_true_random=False))
 def test_folding_depends_neither_on_order_nor_batching_nor_redelivery(drawn: Any, random: Any) -> None:

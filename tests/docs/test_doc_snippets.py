@@ -31,6 +31,7 @@ def namespace() -> Iterator[dict[str, object]]:
     del sys.modules["doc_page"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if runs(page)], ids=name_of)
 def test_the_snippets_of_a_page_run_and_print_what_it_says(
     page: Path, namespace: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
