@@ -151,21 +151,21 @@ class _Verification:
         root = layout.raw_table(AUDIT_TOPIC)
         snapshot = self._snapshot(root)
         if snapshot is None:
-            return read_testimony([], []), True, []
+            return read_testimony(self.topic.name, [], []), True, []
         inventory = take_inventory(self.lake.storage, snapshot, root)
         files = [file for file in inventory.files if not file.damage]
         if not files:
-            return read_testimony([], []), not inventory.damaged, []
+            return read_testimony(self.topic.name, [], []), not inventory.damaged, []
         names = [quoted(field.name) for field in EVIDENCE.record.fields if field.name not in _LISTS]
         topic = f"topic = {literal(self.topic.name)}"
         with self._engine() as engine:
             sound = f"{_evidence(engine, files)} WHERE {ERROR} IS NULL"
-            sql = f"SELECT {', '.join(names)} FROM {sound} AND (topic IS NULL OR {topic})"
+            sql = f"SELECT {', '.join(names)} FROM {sound} AND (topic IS NULL OR kind = 'opened' OR {topic})"
             rows = engine.table(sql, "reading the evidence").to_pylist()
             sql = HOURS_SQL.format(evidence=f"(SELECT * FROM {sound} AND {topic})")
             columns = engine.table(sql, "reading the evidence").to_pydict().values()
         hours = ((Stream(*stream), hour, count) for *stream, hour, count in zip(*columns, strict=True))
-        return read_testimony(rows, hours), not inventory.damaged, files
+        return read_testimony(self.topic.name, rows, hours), not inventory.damaged, files
 
     def _manifest(self, files: Sequence[RawFile]) -> pa.Table | None:
         """What writers name of the topic's records, where it is audited by name."""

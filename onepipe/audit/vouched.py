@@ -55,26 +55,32 @@ class Testimony:
 
     Attributes:
         streams: what is vouched for, by stream.
-        opened: epochs that said that they began.
+        heard: whether any writer said anything, be it of another topic.
+        opened: epochs that said that they began in this topic.
         closed: epochs that said that they ended.
         last: by epoch, when it said something last.
         unsound: how many tallies contradict themselves or each other, as no writer's do; the former are left out.
     """
 
     streams: Mapping[Stream, Vouched]
+    heard: bool
     opened: frozenset[bytes]
     closed: frozenset[bytes]
     last: Mapping[bytes, dt.datetime]
     unsound: int = 0
 
 
-def read_testimony(rows: Iterable[Mapping[str, Any]], hours: Iterable[tuple[Stream, int, int]]) -> Testimony:
+def read_testimony(
+    topic: str, rows: Iterable[Mapping[str, Any]], hours: Iterable[tuple[Stream, int, int]]
+) -> Testimony:
     """Put records of evidence together, in any order, repeated ones counting once.
 
     Of tallies that contradict each other, the one of the greatest number counts, and that of most sequences.
 
     Args:
-        rows: records of the audit topic, of one topic and of no topic, as dicts without hours and manifest.
+        topic: name of the topic.
+        rows: records of the audit topic, as dicts without hours and manifest: those of the topic, those of no topic,
+            and the openings of all topics. An opening that names no topic speaks of all.
         hours: what the hours of each stream's tallies add up to, as HOURS_SQL says it.
     """
     by_hour: dict[Stream, dict[int, int]] = {}
@@ -83,8 +89,11 @@ def read_testimony(rows: Iterable[Mapping[str, Any]], hours: Iterable[tuple[Stre
     tallies: dict[Stream, dict[int, Mapping[str, Any]]] = {}
     spoken: dict[str, set[bytes]] = {kind.value: set() for kind in Kind}
     last: dict[bytes, dt.datetime] = {}
-    unsound = 0
+    unsound, heard = 0, False
     for row in rows:
+        heard = True
+        if row["topic"] not in (None, topic):
+            continue
         epoch = row["epoch"]
         spoken[row["kind"]].add(epoch)
         last[epoch] = max(row["at"], last.get(epoch, row["at"]))
@@ -100,7 +109,7 @@ def read_testimony(rows: Iterable[Mapping[str, Any]], hours: Iterable[tuple[Stre
     unsound += sum(not _is_growing(by_number) for by_number in tallies.values())
     streams = {stream: _vouched(by_number, by_hour.get(stream, {})) for stream, by_number in tallies.items()}
     opened, closed = spoken[Kind.OPENED.value], spoken[Kind.CLOSED.value]
-    return Testimony(streams, frozenset(opened), frozenset(closed), last, unsound)
+    return Testimony(streams, heard, frozenset(opened), frozenset(closed), last, unsound)
 
 
 def _is_sound(tally: Mapping[str, Any]) -> bool:

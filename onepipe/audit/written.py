@@ -75,8 +75,8 @@ class Written:
     def silence(self) -> State:
         """What is known of the log where no writer vouches for a record.
 
-        Nothing was published where all writers that ever began have ended and no row is there. Rows of a writer that
-        is still at work are vouched for later; those of one that died before it said anything never.
+        Nothing was published where all writers that ever began in the topic have ended and no row is there. Rows of a
+        writer that is still at work are vouched for later; those of one that died before it said anything never.
         """
         if self._strangers() or any(self._is_dead(epoch) for epoch in self._epochs()):
             return State.UNKNOWN
@@ -90,7 +90,7 @@ class Written:
         if self._epochs():
             return True
         unclosed = self.testimony.opened - self.testimony.closed
-        return bool(self.testimony.opened) and not self.uncovered and (not unclosed or bool(self._live()))
+        return self.testimony.heard and not self.uncovered and (not unclosed or bool(self._live()))
 
     def _epochs(self) -> set[bytes]:
         """Writers of records of this topic."""

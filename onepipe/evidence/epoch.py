@@ -39,9 +39,9 @@ class WriterEpoch:
         """Let the next tallies be due after the interval."""
         self._due = time.monotonic() + self._tally_every
 
-    def opening(self, application: str | None) -> dict[str, Any]:
-        """The evidence that the epoch begins."""
-        return self._evidence({"kind": Kind.OPENED.value, "application": application})
+    def opening(self, topic: str, application: str | None) -> dict[str, Any]:
+        """The evidence that the epoch begins in a topic."""
+        return self._evidence({"kind": Kind.OPENED.value, "topic": topic, "application": application})
 
     def closing(self) -> dict[str, Any]:
         """The evidence that the epoch ended."""

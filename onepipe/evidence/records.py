@@ -1,8 +1,8 @@
 """The evidence of producing: what a writer saw, published on an audit topic of the same pipeline.
 
-A writer opens its epoch durably before its first record, publishes tallies while it works, and closes the epoch at the
-end. Tallies are cumulative by epoch, topic and partition, so that a lost one costs detail and no truth. They are
-archived like any topic, so that verification needs the lake alone.
+A writer says durably that it opens its epoch before its first record of each topic, publishes tallies while it works,
+and closes the epoch at the end. Tallies are cumulative by epoch, topic and partition, so that a lost one costs detail
+and no truth. They are archived like any topic, so that verification needs the lake alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Kind(enum.StrEnum):
     """What a record of evidence says."""
 
     OPENED = "opened"
-    """A writer epoch begins; nothing was written in it before."""
+    """A writer epoch begins in one topic; nothing was written to that topic in it before."""
     TALLY = "tally"
     """What became of the records of one epoch, topic and partition up to a sequence."""
     CLOSED = "closed"
@@ -44,7 +44,7 @@ DOCUMENT: Final[dict[str, Any]] = {
         _field("epoch", {"type": "fixed", "name": "Epoch", "size": 16}, "random bytes that name the writer epoch"),
         _field("at", _MICROS, "when it was said, by the writer's clock"),
         _field("application", ["null", "string"], "what the application calls itself", default=None),
-        _field("topic", ["null", "string"], "of a tally: the topic", default=None),
+        _field("topic", ["null", "string"], "of a tally or an opening: the topic", default=None),
         _field("log", ["null", "string"], "of a tally: identity of the topic's log", default=None),
         _field("partition", ["null", "int"], "of a tally: the partition", default=None),
         _field("number", "long", "of a tally: its number among those of its epoch, topic and partition", default=0),

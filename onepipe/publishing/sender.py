@@ -75,7 +75,7 @@ class Sender:
         self._order = threading.RLock()
         self._streams: dict[str, list[Stream]] = {}
         self._writer: Writer | None = None
-        self._open_writer: Writer | None = None  # the same, until messages are refused as the producer closes
+        self._writers: dict[str, Writer] = {}  # the same, by topics that were opened; none once messages are refused
         self._closed = False
         self._witness = self._pack_header = None
         if audit:
@@ -146,7 +146,7 @@ class Sender:
             digest = xxh3_128_digest(body, seed)
         receipt = Receipt(self, stream, timestamp, key, digest)
         with self._order:
-            writer = self._open_writer or self._open()
+            writer = self._writers.get(stream.topic) or self._open(stream.topic)
             if pack_header is not None:
                 tally, waiting = stream.account
                 sequence = tally.sequence_end + len(waiting)
@@ -187,7 +187,7 @@ class Sender:
             if self._closed:
                 return False
             self._closed = True
-            self._open_writer = None
+            self._writers = {}
             return True
 
     def close(self, timeout: float | None) -> None:
@@ -211,7 +211,7 @@ class Sender:
 
     def abandon(self) -> None:
         """Let go of the writer without a trace, in a forked child: it is the parent's."""
-        self._writer = self._open_writer = None
+        self._writer, self._writers = None, {}
 
     def serve(self, timeout: float) -> None:
         """Serve outcomes that are due, waiting up to `timeout` seconds for the first."""
@@ -235,16 +235,21 @@ class Sender:
             settle(interrupted())
             raise
 
-    def _open(self) -> Writer:
-        """Open the writer, and the epoch: durably, before the first record."""
+    def _open(self, topic: str) -> Writer:
+        """Open the writer, and the epoch in a topic: durably before the topic's first record.
+
+        A receipt's callback cannot wait. Where it sends the first record to a topic, the opening goes ahead of it all
+        the same; should the log keep the record alone, its writer is unknown to the audit until the next tally.
+        """
         self.require_open()
         milliseconds(self._clock())
         writer = self._writer = self._writer or self._transport.writer()
         if self._witness is not None:
-            self._witness.say_opened()
+            self._witness.say_opened(topic)
             writer.flush()
-            self._witness.tell_opened()
-        self._open_writer = writer
+            if not self._writers:
+                self._witness.tell_opened()
+        self._writers[topic] = writer
         return writer
 
     def _count(self, stream: Stream) -> None:

@@ -63,9 +63,9 @@ class Witness:
         self._partition = 0
         self._opened = 0.0
 
-    def say_opened(self) -> None:
-        """Publish that the epoch begins. It is evidence once the log acknowledged it."""
-        self._say(self.epoch.opening(self._application), _note)
+    def say_opened(self, topic: str) -> None:
+        """Publish that the epoch begins in a topic. It is evidence once the log acknowledged it."""
+        self._say(self.epoch.opening(topic, self._application), _note)
 
     def tell_opened(self) -> None:
         """Tell the observer that the epoch has begun."""

@@ -7,13 +7,20 @@ import datetime as dt
 import pytest
 from audited_world import T0, World, hops, trips
 
+import onepipe as op
 from onepipe.audit.verdict import Hop, State
 from onepipe.audit.verify import verify
+from onepipe.audit.vouched import read_testimony
 from onepipe.cli import main
 from onepipe.errors import DeliveryError
 from onepipe.partitioner import partition_for
 
 YEARS_LATER = T0 + dt.timedelta(days=3650)
+
+
+@op.record(topic="Stops", merge=op.latest("id"))
+class Stop:
+    id: int = op.field(identity=True)
 
 
 @pytest.fixture
@@ -92,6 +99,44 @@ def test_a_writer_that_has_not_tallied_yet_leaves_the_verdict_open(world):
     producer.close()
     world.lake_it()
     assert world.verify().balanced
+
+
+@pytest.mark.parametrize("written", [0, 60])
+def test_a_writer_of_another_topic_holds_no_verdict_open(world, written):
+    world.pipe.register(world.cls)
+    with world.pipe.producer() as ended:
+        ended.publish_many(trips(world.cls, written))
+        ended.publish(Stop(id=0))
+    at_work = world.pipe.producer(tally_every=3600.0)
+    at_work.publish(Stop(id=1)).result()
+    world.lake_it()
+    assert world.verify().balanced, str(world.verify())
+    assert verify(world.pipe.lake, world.topic, now=YEARS_LATER).balanced
+    world.pipe.archive(Stop)
+    world.pipe.dedup(Stop)
+    assert world.pipe.verify(Stop).state is State.OPEN
+    at_work.close()
+
+
+def test_a_writer_that_opened_a_topic_of_which_it_tells_nothing_leaves_it_open_until_it_is_silent_for_long(world):
+    world.pipe.register(world.cls)
+    with world.pipe.producer() as ended:
+        ended.publish(Stop(id=0))
+    world.pipe.transport.faults.fail_append("Trips", 0, 0)
+    world.pipe.transport.faults.fail_append("Trips", 1, 0)
+    killed = world.pipe.producer(tally_every=3600.0)
+    with pytest.raises(DeliveryError):
+        killed.publish(trips(world.cls, 1)[0]).result()
+    world.lake_it()
+    assert world.verify().state is State.OPEN
+    assert verify(world.pipe.lake, world.topic, now=YEARS_LATER).state is State.NOT_COVERED
+    killed.close(timeout=0)
+
+
+def test_an_opening_that_names_no_topic_speaks_of_all():
+    opening = {"kind": "opened", "epoch": b"e" * 16, "at": T0, "topic": None, "log": None, "partition": None}
+    said = read_testimony("Trips", [opening, {**opening, "epoch": b"f" * 16, "topic": "Stops"}], [])
+    assert (said.heard, said.opened) == (True, {b"e" * 16})
 
 
 @pytest.mark.parametrize("stored", [True, False])

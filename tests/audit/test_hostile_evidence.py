@@ -126,9 +126,9 @@ def test_a_verdict_is_found_whatever_a_tally_claims(tmp_path, changes):
 
 def test_tallies_that_contradict_each_other_are_no_balance_whatever_their_order(tmp_path):
     forged = [tally(number=n, sequence_end=e, acknowledged=e, last_offset=9) for n, e in ((0, 1), (0, 3), (1, 2))]
-    said = read_testimony(forged, [])
+    said = read_testimony("Trips", forged, [])
     assert said.unsound == 2
-    assert read_testimony(forged[::-1], []).streams == said.streams
+    assert read_testimony("Trips", forged[::-1], []).streams == said.streams
     assert not verdict_of(tmp_path, *forged).balanced
 
 

@@ -34,6 +34,11 @@ class Order:
     paid: int = 0
 
 
+@op.record(topic="Parcels")
+class Parcel:
+    id: int = op.field(identity=True)
+
+
 def order(number: int = 1, **changes: object) -> Order:
     return op.evolve(Order(id=f"O{number}", updated=T0, total=10), **changes)
 
@@ -153,6 +158,22 @@ def test_a_producer_opens_its_epoch_before_its_first_record_and_vouches_for_all_
     assert [entry["kind"] for entry in said][:1] == ["opened"]
     assert [entry["kind"] for entry in said][-1:] == ["closed"]
     assert sum(entry["acknowledged"] for entry in said if entry["kind"] == "tally") == 20
+
+
+def test_a_producer_opens_each_topic_before_its_first_record_of_it(pipe):
+    with pipe.producer(tally_every=3600.0) as producer:
+        for number, record in enumerate([order(), Parcel(id=1), order(2), Parcel(id=2)]):
+            producer.publish(record)
+            opened = [entry["topic"] for entry in evidence(pipe) if entry["kind"] == "opened"]
+            assert opened == ["Orders", "Parcels"][: number + 1]
+
+
+def test_a_callback_may_publish_the_first_record_of_another_topic(pipe):
+    followed = []
+    with pipe.producer() as producer:
+        producer.publish(order()).add_done_callback(lambda _: followed.append(producer.publish(Parcel(id=1))))
+    assert [receipt.result().offset for receipt in followed] == [0]
+    assert {entry["topic"] for entry in evidence(pipe) if entry["kind"] == "opened"} == {"Orders", "Parcels"}
 
 
 def test_a_topic_audited_by_name_has_a_manifest_of_every_record(pipe):
