@@ -25,7 +25,10 @@ _MILLISECOND: Final = dt.timedelta(milliseconds=1)
 _FIRST_MILLISECOND: Final = -62_135_596_800_000
 _LAST_MILLISECOND: Final = 253_402_300_799_999
 _MOST: Final = (1 << 63) - 1
-_MEMORY: Final = re.compile(r"[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B", re.IGNORECASE)
+_MEMORY: Final = re.compile(r"([1-9][0-9]*(?:\.[0-9]+)?) ?([KMGT])(i?)B", re.IGNORECASE)
+_LEAST_MEMORY: Final = 10**6
+_MOST_MEMORY: Final = 10**15
+_SIZES: Final = '"4GB", "512MiB"'
 _AWARE: Final = "datetime(…, tzinfo=datetime.UTC)"
 
 
@@ -110,10 +113,17 @@ def require_memory(memory: object) -> None:
     """Require a size of memory such as "4GB", or None.
 
     Raises:
-        ConfigurationError: neither.
+        ConfigurationError: neither, less than 1 MB, or more than 1 PB.
     """
-    if memory is not None and (not isinstance(memory, str) or not _MEMORY.fullmatch(memory)):
-        raise ConfigurationError("memory is a number with its unit", remedy='"4GB", "512MiB"')
+    if memory is None:
+        return
+    size = _MEMORY.fullmatch(memory) if isinstance(memory, str) else None
+    if size is None:
+        raise ConfigurationError("memory is a number with its unit", remedy=_SIZES)
+    number, unit, binary = size.groups()
+    base = 1024 if binary else 1000
+    if not _LEAST_MEMORY <= float(number) * base ** (1 + "KMGT".index(unit.upper())) <= _MOST_MEMORY:
+        raise ConfigurationError("memory is from 1MB to 1PB", remedy=_SIZES)
 
 
 def require_callable(name: str, value: object) -> None:
