@@ -9,7 +9,7 @@ import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 import pyarrow as pa
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 Statistic: TypeAlias = int | float | str | dt.datetime | dt.date
 Statistics: TypeAlias = Mapping[str, tuple[Statistic, Statistic]]
 """Least and greatest value by column; a column left out is not known."""
+
+_RESTORE: Final = "restore the table's log from a copy of the lake"
+_UNDERSTOOD: Final = frozenset(["timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"])
+"""Features with which a table's files still hold what the table does (Delta's PROTOCOL.md, "Valid Feature Names")."""
 
 
 @attrs.frozen
@@ -59,8 +63,7 @@ class LakeFile:
             CorruptFile: the table's log does not hold them, so something else than onepipe wrote it.
         """
         if column not in self.statistics:
-            remedy = "restore the table's log from a copy of the lake"
-            raise CorruptFile(f"{self.root}: its log holds no statistics of {column} of {self.path}", remedy=remedy)
+            raise CorruptFile(f"{self.root}: its log holds no statistics of {column} of {self.path}", remedy=_RESTORE)
         return self.statistics[column]
 
 
@@ -134,7 +137,12 @@ def live_files(handle: deltalake.DeltaTable, root: str, count: Callable[[str], i
         handle: the handle.
         root: path of the table's folder.
         count: counts the rows of a file, by its path, where the log does not say how many there are.
+
+    Raises:
+        CorruptFile: the log says that a file has less than no bytes.
+        LakeError: rows were deleted, or columns renamed, in the log alone.
     """
+    _require_whole_files(handle, root)
     actions = pa.table(handle.get_add_actions(flatten=True))
     statistics: list[dict[str, tuple[Statistic, Statistic]]] = [{} for _ in range(len(actions))]
     for name in actions.column_names:
@@ -145,8 +153,36 @@ def live_files(handle: deltalake.DeltaTable, root: str, count: Callable[[str], i
                 if low is not None and high is not None:
                     known[column] = low, high
     paths, counts, sizes = (actions[name].to_pylist() for name in ("path", "num_records", "size_bytes"))
+    for path, size in zip(paths, sizes, strict=True):
+        if size < 0:
+            raise CorruptFile(f"{root}: its log says that {path} has {size} bytes", remedy=_RESTORE)
     rows = [count(path) if said is None or said < 0 else said for path, said in zip(paths, counts, strict=True)]
     return [LakeFile(*file, root) for file in zip(paths, rows, sizes, statistics, strict=True)]
+
+
+def _require_whole_files(handle: deltalake.DeltaTable, root: str) -> None:
+    """Raise LakeError unless the files of a handle's version, by themselves, hold what the table does."""
+    protocol = handle.protocol()
+    features = ["columnMapping"] if protocol.min_reader_version == 2 else protocol.reader_features or ()
+    for feature in sorted(set(features) - _UNDERSTOOD):
+        match feature:
+            case "columnMapping":
+                used = handle.metadata().configuration.get("delta.columnMapping.mode", "none") != "none"
+            case "deletionVectors":
+                used = _has_deletion_vectors(handle)
+            case _:
+                used = True
+        if used:
+            message = f"{root}: another engine uses Delta's {feature}: the files alone do not hold what the table does"
+            raise LakeError(message, remedy=f"drop the feature with that engine, or {_RESTORE}")
+
+
+def _has_deletion_vectors(handle: deltalake.DeltaTable) -> bool:
+    """Whether some rows of a handle's version were deleted by a vector; one that cannot be read counts as well."""
+    try:
+        return bool(pa.table(handle.deletion_vectors()).num_rows)
+    except (deltalake_module().exceptions.DeltaError, OSError):
+        return True
 
 
 def live_paths(handle: deltalake.DeltaTable) -> set[str]:

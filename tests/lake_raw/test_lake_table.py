@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import multiprocessing
 import os
+import string
+import struct
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,12 +45,12 @@ def log_entry(storage, version):
     return Path(storage.uri("raw/T"), "_delta_log", f"{version:020}.json")
 
 
-def rewrite_added(entry, stats):
-    """Give the files that a log entry adds these statistics, as text; none where None."""
+def rewrite_added(entry, **changes):
+    """Let a log entry say something else of the files it adds."""
     actions = [json.loads(line) for line in entry.read_text().splitlines()]
     for action in actions:
         if "add" in action:
-            action["add"]["stats"] = stats
+            action["add"].update(changes)
     entry.write_text("\n".join(map(json.dumps, actions)))
 
 
@@ -80,23 +83,93 @@ def test_a_committed_file_is_in_the_snapshot_with_its_statistics(storage, table)
 )
 def test_a_file_of_which_the_log_says_no_count_has_the_rows_of_its_footer(storage, table, stats):
     version = table.commit([put(storage, [3, 1])])
-    rewrite_added(log_entry(storage, version), stats)
+    rewrite_added(log_entry(storage, version), stats=stats)
     (found,) = LakeTable.find(storage, "raw/T").snapshot().files
     assert (found.rows, found.statistics) == (2, {})
 
 
 def test_a_bound_that_stands_alone_in_the_log_is_no_statistic(storage, table):
     version = table.commit([put(storage, [3, 1])])
-    rewrite_added(log_entry(storage, version), '{"numRecords":2,"minValues":{"n":1}}')
+    rewrite_added(log_entry(storage, version), stats='{"numRecords":2,"minValues":{"n":1}}')
     (found,) = LakeTable.find(storage, "raw/T").snapshot().files
     assert found.statistics == {}
     with pytest.raises(CorruptFile, match=f"raw/T: its log holds no statistics of n of {found.path}"):
         found.bounds("n")
 
 
+def test_a_file_of_which_the_log_says_an_impossible_size_is_named(storage, table):
+    version = table.commit([put(storage, [3, 1])])
+    rewrite_added(log_entry(storage, version), size=-5)
+    snapshot = LakeTable.find(storage, "raw/T").snapshot()
+    with pytest.raises(CorruptFile, match=r"raw/T: its log says that part0/f-\w+\.parquet has -5 bytes \(restore"):
+        _ = snapshot.files
+
+
+def inline_vector(*positions):
+    """A deletion vector of fewer than 4096 rows, in the form in which it stands in the log itself (PROTOCOL.md)."""
+    array = struct.pack(f"<{len(positions)}H", *positions)
+    roaring = struct.pack("<IIHHI", 12346, 1, 0, len(positions) - 1, 16) + array
+    content = struct.pack("<IQI", 1681511377, 1, 0) + roaring
+    return {
+        "storageType": "i",
+        "pathOrInlineDv": base64.b85encode(content).decode().translate(str.maketrans(PYTHON_85, Z85)),
+        "sizeInBytes": len(content),
+        "cardinality": len(positions),
+    }
+
+
+PYTHON_85 = f"{string.digits}{string.ascii_uppercase}{string.ascii_lowercase}!#$%&()*+-;<=>?@^_`{{|}}~"
+Z85 = f"{string.digits}{string.ascii_lowercase}{string.ascii_uppercase}.-:+=^!/*?&<>()[]{{}}@%$#"
+MISSING_VECTOR = {**inline_vector(3, 4), "storageType": "u", "pathOrInlineDv": "ab^-aqEH.-t@S}K{vb[*k^", "offset": 4}
+
+
+def let_log_ask_for(storage, feature, configuration):
+    """Write into a table's first log entry that readers need to know a feature of Delta."""
+    entry = log_entry(storage, 0)
+    actions = [json.loads(line) for line in entry.read_text().splitlines()]
+    for action in actions:
+        if "protocol" in action:
+            action["protocol"] = {
+                "minReaderVersion": 3,
+                "minWriterVersion": 7,
+                "readerFeatures": [feature],
+                "writerFeatures": [feature],
+            }
+        if "metaData" in action:
+            action["metaData"]["configuration"].update(configuration)
+            columns = json.loads(action["metaData"]["schemaString"])
+            for number, field in enumerate(columns["fields"]):
+                name = {"delta.columnMapping.id": number, "delta.columnMapping.physicalName": f"other{number}"}
+                field["metadata"] = name if configuration.get("delta.columnMapping.mode") == "name" else {}
+            action["metaData"]["schemaString"] = json.dumps(columns)
+    entry.write_text("\n".join(map(json.dumps, actions)))
+
+
+@pytest.mark.parametrize("vector", [inline_vector(3, 4), MISSING_VECTOR], ids=["inline", "missing"])
+def test_rows_that_another_engine_deleted_by_a_vector_are_not_read_as_if_they_were_there(storage, table, vector):
+    version = table.commit([put(storage, [1, 2, 3, 4, 5])])
+    let_log_ask_for(storage, "deletionVectors", {"delta.enableDeletionVectors": "true"})
+    assert [file.rows for file in LakeTable.find(storage, "raw/T").snapshot().files] == [5]
+    rewrite_added(log_entry(storage, version), deletionVector=vector)
+    snapshot = LakeTable.find(storage, "raw/T").snapshot()
+    with pytest.raises(LakeError, match=r"raw/T: .* deletionVectors: .* \(drop the feature .* or restore"):
+        _ = snapshot.files
+
+
+@pytest.mark.parametrize("mode", ["none", "name"])
+def test_a_table_whose_columns_were_renamed_in_its_log_alone_is_refused(storage, table, mode):
+    table.commit([put(storage, [3, 1])])
+    let_log_ask_for(storage, "columnMapping", {"delta.columnMapping.mode": mode})
+    if mode == "none":
+        assert len(LakeTable.find(storage, "raw/T").snapshot().files) == 1
+    else:
+        with pytest.raises(LakeError, match=r"raw/T: .* columnMapping: "):
+            _ = LakeTable.find(storage, "raw/T").snapshot().files
+
+
 def test_a_file_without_count_that_is_damaged_is_named(storage, table):
     file = put(storage, [3, 1])
-    rewrite_added(log_entry(storage, table.commit([file])), None)
+    rewrite_added(log_entry(storage, table.commit([file])), stats=None)
     Path(storage.uri(f"raw/T/{file.path}")).write_bytes(b"no parquet")
     with pytest.raises(CorruptFile, match=f"raw/T/{file.path} is not a Parquet file"):
         _ = LakeTable.find(storage, "raw/T").snapshot().files
