@@ -16,7 +16,7 @@ def logical(base: str, name: str, **attributes: Any) -> dict[str, Any]:
 
 
 EXAMPLES: Final[dict[str, Any]] = {
-    **{f"`{name}`": name for name in PRIMITIVES},
+    **{f"`{name}`": name for name in sorted(PRIMITIVES)},
     "`fixed`": fixed("F", 5),
     "`enum`": {"type": "enum", "name": "E", "symbols": ["A"]},
     "`date`": logical("int", "date"),
