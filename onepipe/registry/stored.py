@@ -251,11 +251,7 @@ def _require_storable(subject: str, schema: Schema) -> None:
     """
     _require_subject(subject)
     require_valid_defaults(schema)
-    try:
-        again = Schema.parse(schema.text.encode())
-    except UnicodeEncodeError as error:
-        raise SchemaError("the schema holds a lone surrogate, which UTF-8 cannot hold") from error
-    if again != schema:
+    if Schema.parse(schema.text) != schema:
         raise SchemaError("the schema's text does not say the same again", remedy="write it in its plain form")
     declared, expected = _declaration(schema), topic_of_subject(subject)
     if declared is not None and expected is not None and declared.name != expected:

@@ -47,7 +47,9 @@ def parse(document: JSON | str | bytes) -> tuple[Node, Mapping[str, Named]]:
         SchemaError: not JSON, not valid by the specification, or beyond `onepipe.schema.limits`; says where.
     """
     parser = _Parser()
-    root = parser.node(_json(document), "")
+    value = _json(document)
+    root = parser.node(value, "")
+    _require_writable(value)
     return root, MappingProxyType(cast("dict[str, Named]", dict(parser.names)))
 
 
@@ -67,6 +69,16 @@ def _json(document: JSON | str | bytes) -> JSON:
         return json.loads(document)
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"the schema document is not JSON: {error}") from error
+
+
+def _require_writable(document: JSON) -> None:
+    """Require that a file can hold the document: docs and attributes are kept as they are, whatever they are."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise SchemaError("the schema holds a lone surrogate, which UTF-8 cannot hold") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SchemaError("the schema holds a value that is not JSON") from error
 
 
 class _Parser:

@@ -82,6 +82,37 @@ def test_hostile_documents_are_refused_within_limits():
         Schema.parse(wide)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"doc": "\ud800"},
+        {"other": ["\udfff"]},
+        {"\ud800": 1},
+        {"fields": [{"name": "n", "type": "int", "doc": "\ud800"}]},
+        {"fields": [{"name": "n", "type": "string", "default": "\ud800"}]},
+        {"fields": [{"name": "n", "type": {"type": "string", "logicalType": "\ud800"}}]},
+    ],
+)
+def test_a_lone_surrogate_which_no_file_could_hold_is_refused_in_every_place(said):
+    document = {"type": "record", "name": "R", "fields": [], **said}
+    for form in (document, json.dumps(document), json.dumps(document, ensure_ascii=False)):
+        with pytest.raises(SchemaError, match="a lone surrogate, which UTF-8 cannot hold"):
+            Schema.parse(form)
+
+
+def deep(levels):
+    value = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [object(), b"bytes", {1, 2}, deep(100_000)])
+def test_an_attribute_that_is_no_json_is_refused(value):
+    with pytest.raises(SchemaError, match="holds a value that is not JSON"):
+        Schema.parse({"type": "record", "name": "R", "fields": [], "other": value})
+
+
 def test_an_error_names_the_path_of_the_field():
     document = {
         "type": "record",
