@@ -137,7 +137,8 @@ class Record:
         for field in self.fields:
             if field.name == name:
                 return field
-        raise SchemaError(f"record {self.name} has no field {name!r}{nearest(name, [f.name for f in self.fields])}")
+        hint = nearest(str(name), [field.name for field in self.fields])
+        raise SchemaError(f"record {self.name} has no field {name!r}{hint}")
 
 
 Node: TypeAlias = Primitive | Fixed | Enum | Array | Map | Union | Reference | Record

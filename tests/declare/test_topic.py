@@ -51,6 +51,14 @@ def test_a_topic_comes_back_from_a_copy_and_a_pickle(topic: Topic) -> None:
     assert pickle.loads(pickle.dumps(topic)) == topic  # noqa: S301 - pickled right here
 
 
+@pytest.mark.parametrize("field", [5, None, ("sid",), b"sid"])
+def test_asking_for_the_rules_of_what_is_no_field_is_a_schema_error(field: Any) -> None:
+    topic = Topic.from_document(with_declaration())
+    assert topic.rules("id").constraints == {}
+    with pytest.raises(SchemaError, match="has no field"):
+        topic.rules(field)
+
+
 def test_evolving_changes_one_part_and_checks_it() -> None:
     topic = Topic.declare("Things", Schema.parse(RECORD), identity="id", merge=latest("n"))
     assert topic.evolve(owner="me").document()["onepipe"]["owner"] == "me"
