@@ -51,12 +51,13 @@ def require_choice(name: str, value: object, literal: Any) -> None:
         raise ConfigurationError(f"{name} cannot be {value!r}{nearest(value, choices)}")
 
 
-def require_count(name: str, value: object, *, most: int = _MOST) -> int:
-    """Require a whole number from 1.
+def require_count(name: str, value: object, *, least: int = 1, most: int = _MOST) -> int:
+    """Require a whole number.
 
     Args:
         name: name of the argument, for the error.
         value: what was given.
+        least: the least number allowed.
         most: the greatest number allowed.
 
     Raises:
@@ -65,9 +66,9 @@ def require_count(name: str, value: object, *, most: int = _MOST) -> int:
     try:
         number = operator.index(value)  # type: ignore[arg-type]  # what has no index raises, which is what is asked
     except TypeError:
-        number = 0
-    if isinstance(value, bool) or not 1 <= number <= most:
-        raise ConfigurationError(f"{name} is a whole number from 1{f' to {most}' if most < _MOST else ''}")
+        number = least - 1
+    if isinstance(value, bool) or not least <= number <= most:
+        raise ConfigurationError(f"{name} is a whole number from {least}{f' to {most}' if most < _MOST else ''}")
     return number
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 import attrs
 import pyarrow as pa
 
-from onepipe.arguments import require_a, require_moment
+from onepipe.arguments import require_a, require_count, require_moment
 from onepipe.declaring.topic import Topic
 from onepipe.errors import ConfigurationError, DeclarationError, MissingDependency, nearest
 from onepipe.lake import columns as c
@@ -64,7 +64,7 @@ class Table:
             end: likewise.
 
         Raises:
-            ConfigurationError: a naive datetime, or what is no date.
+            ConfigurationError: a naive datetime, one outside the years 1 to 9999 (UTC), or what is no date.
         """
         return self._narrowed(start=_moment(start), end=_moment(end))
 
@@ -96,7 +96,12 @@ class Table:
         return self._narrowed(deleted=True)
 
     def at(self, version: int) -> Table:
-        """As of a version of the table; a number as `dedup` reports it."""
+        """As of a version of the table; a number as `dedup` reports it.
+
+        Raises:
+            ConfigurationError: no number, or a negative one.
+        """
+        require_count("version", version, least=0)
         return self._narrowed(version=version)
 
     def as_of(self, moment: dt.datetime) -> Table:
@@ -255,9 +260,12 @@ def _moment(bound: dt.date | None) -> dt.datetime | None:
     require_a(dt.date, "a bound of a range", bound, "a date or an aware datetime")
     if not isinstance(bound, dt.datetime):
         return dt.datetime.combine(bound, dt.time(), dt.UTC)
-    if bound.tzinfo is None:
+    if bound.utcoffset() is None:
         raise ConfigurationError("a range needs aware datetimes", remedy="give them a time zone: tzinfo=datetime.UTC")
-    return bound.astimezone(dt.UTC)
+    try:
+        return bound.astimezone(dt.UTC)
+    except OverflowError:
+        raise ConfigurationError("a range is within the years 1 to 9999 (UTC)", remedy="None for no bound") from None
 
 
 def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -28,6 +28,7 @@ import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from onepipe.arguments import require_count, require_moment
 from onepipe.errors import CommitConflict, CorruptFile, LakeError
 from onepipe.lake.delta import (
     LakeFile,
@@ -187,8 +188,10 @@ class LakeTable:
         """A version by its number.
 
         Raises:
+            ConfigurationError: the number is none, or negative.
             LakeError: there is no such version, or the log was cleaned of it.
         """
+        require_count("version", version, least=0)
         with lake_errors(self.root):
             return Snapshot(self.storage, self.root, open_handle(self.storage, self.root, version))
 
@@ -196,17 +199,26 @@ class LakeTable:
         """The latest version at a moment; the first one where the table is younger.
 
         Raises:
-            LakeError: `moment` is naive, or the log was cleaned of that version.
+            ConfigurationError: no datetime, or one without time zone.
+            LakeError: the log was cleaned of that version.
         """
-        if moment.tzinfo is None:
-            raise LakeError("as_of needs an aware datetime", remedy="give it a time zone: tzinfo=datetime.UTC")
+        require_moment("as_of", moment)
         with lake_errors(self.root):
             handle = open_handle(self.storage, self.root)
             handle.load_as_version(moment)
             return Snapshot(self.storage, self.root, handle)
 
     def history(self, limit: int | None = None) -> list[Commit]:
-        """The commits the log still holds, newest first."""
+        """The commits the log still holds, newest first.
+
+        Args:
+            limit: most commits to return; all where None.
+
+        Raises:
+            ConfigurationError: `limit` is no number, or negative.
+        """
+        if limit is not None:
+            require_count("limit", limit, least=0)
         with lake_errors(self.root):
             entries = open_handle(self.storage, self.root).history(limit)
         return [

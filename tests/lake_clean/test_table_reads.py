@@ -123,6 +123,22 @@ def test_arguments_of_another_type_are_configuration_errors_at_the_call(table):
         table.as_of("2013-01-01")
     with pytest.raises(ConfigurationError, match="as_of needs a timezone"):
         table.as_of(dt.datetime(2013, 1, 1))  # noqa: DTZ001  # what is refused
+    for version in (-1, 1 << 63, "1", True, None):
+        with pytest.raises(ConfigurationError, match="version is a whole number from 0"):
+            table.at(version)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        dt.datetime.min.replace(tzinfo=dt.timezone(dt.timedelta(hours=14))),
+        dt.datetime.max.replace(tzinfo=dt.timezone(-dt.timedelta(hours=12))),
+    ],
+)
+def test_a_range_that_begins_or_ends_beyond_the_calendar_is_refused(table, moment):
+    for start, end in ((moment, None), (None, moment)):
+        with pytest.raises(ConfigurationError, match=r"a range is within the years 1 to 9999 \(UTC\)"):
+            table.between(start, end)
 
 
 def test_narrowing_leaves_the_table_as_it_was(table):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from onepipe.errors import CommitConflict, CorruptFile, LakeError
+from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile, LakeError
 from onepipe.lake.layout import file_hash
 from onepipe.lake.storage import LocalStorage
 from onepipe.lake.table import LakeTable, NewFile
@@ -275,13 +275,20 @@ def test_a_version_is_found_by_time(storage, table):
     assert table.as_of(moment(1999, dt.UTC)).version == 0
     assert table.as_of(moment(2001, dt.UTC)).version == 1
     assert table.as_of(moment(1, dt.UTC)).version == 0
-    with pytest.raises(LakeError, match="aware"):
+    with pytest.raises(ConfigurationError, match="as_of needs a timezone"):
         table.as_of(moment(1))
+    with pytest.raises(ConfigurationError, match="as_of is an aware datetime"):
+        table.as_of("2013-01-01")
 
 
 def test_there_is_no_version_of_the_future(table):
     with pytest.raises(LakeError):
         table.at(7)
+    for number in (-1, 1 << 64, "1"):
+        with pytest.raises(ConfigurationError, match="version is a whole number from 0"):
+            table.at(number)
+        with pytest.raises(ConfigurationError, match="limit is a whole number from 0"):
+            table.history(number)
 
 
 def test_columns_are_added_and_old_files_stay(storage, table):
