@@ -50,6 +50,7 @@ Level = Literal["accounted", "proved", "deep"]
 SETTLED_AFTER: Final = dt.timedelta(minutes=10)
 """How long a writer may say nothing before it counts as dead."""
 
+_EARLIEST: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
 _FILE_BITS: Final = 40
 _OUTDATED: Final = "raw rows were read again since they were merged; the next dedup merges all of them anew"
 _LISTS: Final = frozenset({"hours", "manifest"})
@@ -115,9 +116,16 @@ class _Verification:
             Opening(self._engine, lambda: self._manifest(evidence_files), self._damaged_rows),
             suspects=suspects,
             accepted=self.accepted.keys(),
-            settled_before=self.now - self.settled_after,
+            settled_before=self.now - min(self.settled_after, self.now - _EARLIEST),
         )
-        blame = Blame(inventory, suspects)
+        tables = self._clean_tables(raw, inventory, places, produced)
+        verdict = self._verdict(tables, produced, Blame(inventory, suspects), evidence_intact=evidence_intact)
+        self.ledger.seal(verdict)
+        return verdict
+
+    def _verdict(self, tables: Tables, produced: Produced, blame: Blame, *, evidence_intact: bool) -> Verdict:
+        """What was found at the hops, put together."""
+        inventory = tables.raw
         hops, findings = list(produced.hops), [self._row_finding(*fault, blame) for fault in produced.faults]
         if not evidence_intact:
             hops[:2] = map(_with_damaged_evidence, hops[:2])
@@ -125,7 +133,6 @@ class _Verification:
             "raw_rows": sum(file.rows for file in inventory.files),
             "quarantined": sum(file.footer.quarantined for file in inventory.files if file.footer),
         }
-        tables = self._clean_tables(raw, inventory, places, produced)
         if tables.merged is not None:
             hops.append(tables.merged.hop)
             findings += [self._clean_finding(fault) for fault in tables.merged.faults]
@@ -133,11 +140,7 @@ class _Verification:
         equation = _equation(produced, count_fates(tables), evidence_intact=evidence_intact)
         order = list(Hop)
         named = tuple(sorted(findings, key=lambda finding: order.index(finding.hop)))
-        verdict = Verdict(
-            self.topic.name, self.level, self.now, tuple(hops), named, produced.buckets, figures, equation
-        )
-        self.ledger.seal(verdict)
-        return verdict
+        return Verdict(self.topic.name, self.level, self.now, tuple(hops), named, produced.buckets, figures, equation)
 
     def _snapshot(self, root: str) -> Snapshot | None:
         table = LakeTable.find(self.lake.storage, root)

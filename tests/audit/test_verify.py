@@ -11,6 +11,7 @@ from audited_world import T0, World, hops, trips
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import onepipe as op
 from onepipe.audit.verdict import Hop, Kind, State
 from onepipe.audit.verify import verify
 from onepipe.errors import ConfigurationError, DeliveryError
@@ -194,6 +195,15 @@ def test_a_raw_file_that_is_missing_or_unreadable_names_every_record_it_held(wor
     assert {f.hop for f in verdict.findings} == {Hop.RAW}
     file.unlink()
     assert len(world.verify().findings) == rows
+
+
+@pytest.mark.parametrize("clock", [-62_135_596_800_000, 253_402_300_799_999])
+def test_a_clock_at_either_end_of_the_calendar_does_no_harm(world, tmp_path, clock):
+    with op.connect("memory://", lake=tmp_path / "other", clock=lambda: clock) as world.pipe:
+        with world.pipe.producer() as producer:
+            producer.publish(trips(world.cls, 1)[0])
+        world.lake_it()
+        assert world.verify().balanced
 
 
 def test_a_file_rewritten_with_a_matching_name_is_found_by_proof(world):
