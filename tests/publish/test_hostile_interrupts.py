@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
@@ -12,12 +13,15 @@ from interruptions import Interrupts
 
 import onepipe as op
 from onepipe.errors import DeliveryError
+from onepipe.evidence import tally
 from onepipe.evidence.digest import Digest, digest, total
 from onepipe.evidence.header import AUDIT_HEADER, unpack
 from onepipe.evidence.records import EVIDENCE
-from onepipe.publishing import sender, stream
+from onepipe.publishing import sender, stream, witness
+from onepipe_memory import partition
+from onepipe_memory import writer as memory_writer
 
-MODULES = ("onepipe/sender", "onepipe/stream", "onepipe/witness", "onepipe/audit/tally", "onepipe/receipt", "_memory/")
+MODULES = tuple(str(module.__file__) for module in (sender, stream, witness, tally, memory_writer, partition))
 RECORDS = 14
 
 
@@ -79,11 +83,16 @@ def check(pipe: op.Pipeline, epoch: bytes, seed: int, receipts: list[op.Receipt]
         assert entry["offset"] == acknowledged[entry["sequence"]].offset
 
 
-def points(url: str) -> int:
-    interrupts = Interrupts(MODULES)
+def points(url: str, modules: Sequence[str] = MODULES) -> int:
+    interrupts = Interrupts(modules)
     with op.connect(url, partitions=1) as pipe:
         publish(pipe, interrupts)
     return interrupts.count
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda file: file.rpartition("/")[2])
+def test_every_module_that_publishing_runs_through_can_be_interrupted(module):
+    assert points("memory://", [module])
 
 
 @pytest.mark.slow
