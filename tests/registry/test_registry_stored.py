@@ -84,8 +84,7 @@ def test_a_topic_found_again_is_the_same_object_while_nothing_was_registered():
     assert registry.topic("T") is registry.topic("T", 1)
 
 
-@pytest.mark.parametrize("doc", ["\ud800", "x" * (1 << 20)])
-def test_a_schema_that_could_not_be_read_back_is_refused(doc):
-    schema = Schema.parse({"type": "record", "name": "R", "doc": doc, "fields": []})
+def test_a_schema_that_could_not_be_read_back_is_refused():
+    schema = Schema.parse({"type": "record", "name": "R", "doc": "x" * (1 << 20), "fields": []})
     with pytest.raises(SchemaError):
         StoredRegistry(MemoryStore()).register_schema("s", schema)
