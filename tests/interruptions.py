@@ -1,4 +1,4 @@
-"""Interrupts, as Python raises KeyboardInterrupt: at every point of a program at which a signal is looked for."""
+"""Signals, which Python handles at certain points of a program: at each of them, as it raises KeyboardInterrupt."""
 
 from __future__ import annotations
 
@@ -21,19 +21,28 @@ def _points(code: CodeType) -> frozenset[int]:
     return frozenset(points)
 
 
+def interrupt() -> None:
+    """Do what Python does at Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 class Interrupts:
-    """Raises KeyboardInterrupt at chosen points of modules, counted from the first one on.
+    """Calls a signal handler at chosen points of modules, counted from the first one on.
 
     Args:
         modules: parts of the file names of the modules.
         at: numbers of the points, ascending; none only counts.
+        handler: the handler.
 
     Attributes:
         count: points passed so far.
     """
 
-    def __init__(self, modules: Sequence[str], at: Sequence[int] = ()) -> None:
+    def __init__(
+        self, modules: Sequence[str], at: Sequence[int] = (), handler: Callable[[], object] = interrupt
+    ) -> None:
         self.count = 0
+        self._handler = handler
         self._modules = tuple(modules)
         self._left = list(at)
 
@@ -59,5 +68,7 @@ class Interrupts:
             self.count += 1
             if self._left and self.count >= self._left[0]:
                 del self._left[0]
-                raise KeyboardInterrupt
+                sys.settrace(None)
+                self._handler()
+                sys.settrace(self._enter)
         return self._trace

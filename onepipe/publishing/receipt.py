@@ -127,8 +127,10 @@ class Receipt:
     def _call_back(self) -> None:
         with self._sender.callbacks:
             callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks or ():
-            self._call(callback)
+        if callbacks:
+            with self._sender.calling_back():
+                for callback in callbacks:
+                    self._call(callback)
 
     def _call(self, callback: Callable[[Receipt], object]) -> None:
         try:

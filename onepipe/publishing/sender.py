@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from xxhash import xxh3_128_digest
@@ -73,6 +74,7 @@ class Sender:
         self._clock = clock
         self._check_open = check_open
         self._order = threading.RLock()
+        self._at_work = False  # whether the thread that holds the lock is amid numbering, sending or counting
         self._streams: dict[str, list[Stream]] = {}
         self._writer: Writer | None = None
         self._writers: dict[str, Writer] = {}  # the same, by topics that were opened; none once messages are refused
@@ -137,6 +139,7 @@ class Sender:
             RecordTooLarge: larger than the transport takes. Nothing was sent.
             BufferFull: the transport took nothing for `max_block` seconds. Nothing was sent.
             ClosedError: the producer is closed.
+            ConfigurationError: a signal handler calls this, amid the sending of another. Nothing was sent.
         """
         if timestamp is None:
             timestamp = self._clock()
@@ -146,22 +149,41 @@ class Sender:
             digest = xxh3_128_digest(body, seed)
         receipt = Receipt(self, stream, timestamp, key, digest)
         with self._order:
-            writer = self._writers.get(stream.topic) or self._open(stream.topic)
-            if pack_header is not None:
-                tally, waiting = stream.account
-                sequence = tally.sequence_end + len(waiting)
-                header = (AUDIT_HEADER, pack_header(sequence, digest))
-                headers = (header, *headers) if headers else (header,)
-            message = _new(Outgoing, (stream.topic, stream.partition, key, value, headers, timestamp))
+            if self._at_work:
+                raise _amid_work(stream.topic)
             try:
+                self._at_work = True
+                writer = self._writers.get(stream.topic) or self._open(stream.topic)
                 if pack_header is not None:
-                    stream.account[1].append(receipt)
-                writer.append(message, receipt._settle)  # noqa: SLF001 - a receipt is a part of its sender
-            except BaseException as error:
-                self._append_again(error, message, stream, receipt)
+                    tally, waiting = stream.account
+                    sequence = tally.sequence_end + len(waiting)
+                    header = (AUDIT_HEADER, pack_header(sequence, digest))
+                    headers = (header, *headers) if headers else (header,)
+                message = _new(Outgoing, (stream.topic, stream.partition, key, value, headers, timestamp))
+                try:
+                    if pack_header is not None:
+                        stream.account[1].append(receipt)
+                    writer.append(message, receipt._settle)  # noqa: SLF001 - a receipt is a part of its sender
+                except BaseException as error:
+                    self._append_again(error, message, stream, receipt)
+            finally:
+                self._at_work = False
         if pack_header is not None and not sequence & _COUNT_MASK:
             self._count(stream)
         return receipt
+
+    @contextmanager
+    def calling_back(self) -> Iterator[None]:
+        """Let a receipt's callback publish, also where this thread calls it amid sending: no number is open then."""
+        amid_work = False
+        if self._order.acquire(blocking=False):  # else another thread is at work
+            amid_work, self._at_work = self._at_work, False
+            self._order.release()
+        try:
+            yield
+        finally:
+            if amid_work:
+                self._at_work = True
 
     def flush(self, timeout: float | None) -> None:
         """Wait until every message has its outcome, and publish tallies that are due.
@@ -256,19 +278,31 @@ class Sender:
         """Count records of a stream whose outcome is known, and publish tallies that are due."""
         witness = cast("Witness", self._witness)
         with self._order:
-            stream.count_runs()
-            if stream.tally.manifest_length >= _MANIFEST_ENTRIES:
-                witness.say_tally(stream)
+            if self._at_work:
+                raise _amid_work(stream.topic)
+            try:
+                self._at_work = True
+                stream.count_runs()
+                if stream.tally.manifest_length >= _MANIFEST_ENTRIES:
+                    witness.say_tally(stream)
+            finally:
+                self._at_work = False
         if witness.due:
             self._say_tallies(witness)
 
     def _say_tallies(self, witness: Witness) -> bool:
         """Publish the tallies that have news; whether there were any."""
         with self._order:
-            streams = self._all_streams()
-            for stream in streams:
-                stream.count()
-            return witness.say_tallies(streams)
+            if self._at_work:
+                raise _amid_work(None)
+            try:
+                self._at_work = True
+                streams = self._all_streams()
+                for stream in streams:
+                    stream.count()
+                return witness.say_tallies(streams)
+            finally:
+                self._at_work = False
 
     def _say_all(self, witness: Witness, writer: Writer, timeout: float | None, *, complete: bool) -> bool:
         """Publish the last tallies, and, once the log has them, that the epoch ended; whether it has."""
@@ -286,6 +320,11 @@ class Sender:
 
     def _all_streams(self) -> list[Stream]:
         return [stream for streams in list(self._streams.values()) for stream in streams]
+
+
+def _amid_work(topic: str | None) -> ConfigurationError:
+    message = "a signal handler cannot publish here, as it interrupted the producer amid sending another record"
+    return ConfigurationError(message, topic=topic, remedy="let the handler set a flag, and publish where it is read")
 
 
 def _require_offsets(topic: str, transport: Transport) -> None:

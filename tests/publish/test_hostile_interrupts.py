@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from interruptions import Interrupts
 
 import onepipe as op
-from onepipe.errors import DeliveryError
+from onepipe.errors import ConfigurationError, DeliveryError
 from onepipe.evidence import tally
 from onepipe.evidence.digest import Digest, digest, total
 from onepipe.evidence.header import AUDIT_HEADER, unpack
@@ -83,6 +83,13 @@ def check(pipe: op.Pipeline, epoch: bytes, seed: int, receipts: list[op.Receipt]
         assert entry["offset"] == acknowledged[entry["sequence"]].offset
 
 
+def sequences(pipe: op.Pipeline, epoch: bytes) -> list[int]:
+    """The sequences of a writer's records, in the order of the log."""
+    messages = pipe.transport.reader([op.TopicPartition("Notes", 0)]).poll(100_000, 0.0)
+    written = [unpack(dict(message.headers)[AUDIT_HEADER]) for message in messages]
+    return [sequence for writer, sequence, _ in written if writer == epoch]
+
+
 def points(url: str, modules: Sequence[str] = MODULES) -> int:
     interrupts = Interrupts(modules)
     with op.connect(url, partitions=1) as pipe:
@@ -126,3 +133,29 @@ def test_the_verdict_after_interrupts_is_balanced(tmp_path):
         verdict = pipe.verify(Note)
     assert {hop.state.value for hop in verdict.hops} == {"balanced"}
     assert not verdict.findings
+
+
+@pytest.mark.slow
+def test_a_signal_handler_that_publishes_amid_publishing_keeps_the_order_or_is_refused():
+    refused: list[str] = []
+    every = points("memory://")
+    with op.connect("memory://", partitions=1) as pipe:
+        for point in range(1, every, max(1, every // 200)):
+            producer = pipe.producer(tally_every=0.0)
+            producer.publish(Note(id="first"))
+            receipts: list[op.Receipt] = []
+
+            def handler(producer=producer, receipts=receipts) -> None:
+                try:
+                    receipts.append(producer.publish(Note(id="handler")))
+                except ConfigurationError as error:
+                    refused.append(error.message)
+
+            signals = Interrupts(MODULES, [point], handler)
+            for number in range(RECORDS):
+                signals.run(lambda n=number, p=producer, r=receipts: r.append(p.publish(Note(id=str(n)))))
+            signals.run(producer.flush)
+            producer.close()
+            check(pipe, producer._sender.epoch, producer._routes[Note].seed, receipts)
+            assert sequences(pipe, producer._sender.epoch) == list(range(len(receipts) + 1))
+    assert {message.partition(" cannot")[0] for message in refused} == {"a signal handler"}
