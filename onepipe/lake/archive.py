@@ -12,6 +12,7 @@ other partitions that are half full or fuller; all of them when the linger has p
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Literal
 
@@ -88,7 +89,7 @@ def archive(
         run.require_known_log()
     reader = transport.reader(list(run.partitions))
     try:
-        ends = {partition: reader.bounds(partition).end for partition in run.partitions}
+        ends = defaultdict(int, {partition: reader.bounds(partition).end for partition in run.partitions})
         if group is None:
             run.hold(reader, run.partitions)
         else:

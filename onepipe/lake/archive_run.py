@@ -137,10 +137,13 @@ class ArchiveRun:
     def hold(self, reader: Reader, partitions: Iterable[TopicPartition]) -> None:
         """Begin partitions where the table's progress is; at the log's start where it has none.
 
+        A group may give partitions that the topic got after this run began.
+
         Raises:
             PositionLost: retention passed the table's position, or the log ends before it.
         """
-        begun = {partition: self.partitions[partition] for partition in partitions}
+        log = self.description.log
+        begun = {p: self.partitions.setdefault(p, app_id(log, p.partition)) for p in partitions}
         progress = self.table.progress(begun.values())
         for partition, name in begun.items():
             bounds = reader.bounds(partition)

@@ -208,3 +208,23 @@ def test_what_is_asked_for_at_the_linger_is_done_while_the_archive_follows(world
 
     world.archive(until=None, stop=stop, at_linger=note)
     assert done[-1] == 10
+
+
+def test_partitions_that_a_topic_got_after_a_group_began_are_archived_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = threading.Event()
+
+    def end_when_all_is_there() -> None:
+        if len(raw_rows(world.lake, world.topic.name)) == 40:
+            stop.set()
+
+    with monkeypatch.context() as before:
+        description = world.transport.describe_topic(world.topic.name)
+        fewer = attrs.evolve(description, partitions=PARTITIONS - 2)
+        before.setattr(world.transport, "describe_topic", lambda _: fewer)
+        world.publish(40)
+        report = world.archive(until=None, stop=stop, at_linger=end_when_all_is_there)
+    assert (report.rows, len(report.progress)) == (40, PARTITIONS)
+    world.check()
+    assert world.archive().rows == 0
