@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Any, Final, TypeAlias, get_args
 
@@ -155,27 +155,40 @@ def require_moment(name: str, moment: object, words: str = "an aware datetime") 
     return -((_EPOCH - moment) // _MILLISECOND)
 
 
-def milliseconds(timestamp: object) -> int:
+def milliseconds(timestamp: object, name: str = "timestamp") -> int:
     """A message's timestamp in whole milliseconds since 1970-01-01T00:00Z; what a datetime has beyond is cut off.
 
     Args:
         timestamp: milliseconds, or an aware datetime.
+        name: what it is called, for the error.
 
     Raises:
         ConfigurationError: another type, a datetime without timezone, or outside the years 1 to 9999 (UTC).
     """
     if isinstance(timestamp, dt.datetime):
         if timestamp.utcoffset() is None:
-            raise ConfigurationError("timestamp needs a timezone", remedy=_AWARE)
+            raise ConfigurationError(f"{name} needs a timezone", remedy=_AWARE)
         number = (timestamp - _EPOCH) // _MILLISECOND
     elif isinstance(timestamp, bool) or not hasattr(timestamp, "__index__"):
         remedy = f"int(seconds * 1000), or {_AWARE}"
-        raise ConfigurationError(f"timestamp is milliseconds as int, not {_kind(timestamp)}", remedy=remedy)
+        raise ConfigurationError(f"{name} is milliseconds as int, not {_kind(timestamp)}", remedy=remedy)
     else:
         number = operator.index(timestamp)
     if not _FIRST_MILLISECOND <= number <= _LAST_MILLISECOND:
-        raise ConfigurationError("timestamp is outside the years 1 to 9999", remedy="milliseconds since 1970, UTC")
+        raise ConfigurationError(f"{name} is outside the years 1 to 9999", remedy="milliseconds since 1970, UTC")
     return number
+
+
+def checked_clock(clock: Callable[[], object]) -> Callable[[], int]:
+    """A clock of the caller's, looked at each time it is read: it may go wrong at any time.
+
+    Args:
+        clock: gives milliseconds since 1970.
+
+    Returns:
+        The same; raises ConfigurationError where it gives anything but a moment of the years 1 to 9999.
+    """
+    return lambda: milliseconds(clock(), "the clock's time")
 
 
 def nearest_moment(timestamp: int) -> dt.datetime:

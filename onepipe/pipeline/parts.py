@@ -9,8 +9,10 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from onepipe.arguments import checked_clock
 from onepipe.errors import ClosedError, ConfigurationError
 from onepipe.observe.events import Event, Observers
+from onepipe.publishing.producer import wall_clock
 from onepipe.topics import Topics
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Parts:
         self.registry = registry
         self.topics = Topics(registry, transport, partitions=partitions)
         self.plugins = plugins
-        self.clock = clock
+        self.clock = clock if clock is wall_clock else checked_clock(clock)
         self.lake_url = lake
         self.producers: set[Producer] = set()
         self.closed = False

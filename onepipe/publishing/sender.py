@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 from xxhash import xxh3_128_digest
 
-from onepipe.arguments import milliseconds
 from onepipe.errors import BufferFull, ClosedError, ConfigurationError, DeliveryError
 from onepipe.evidence.digest import deletion_body
 from onepipe.evidence.epoch import WriterEpoch
@@ -264,7 +263,6 @@ class Sender:
         the same; should the log keep the record alone, its writer is unknown to the audit until the next tally.
         """
         self.require_open()
-        milliseconds(self._clock())
         writer = self._writer = self._writer or self._transport.writer()
         if self._witness is not None:
             self._witness.say_opened(topic)

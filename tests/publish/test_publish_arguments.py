@@ -236,7 +236,7 @@ def test_a_producers_arguments_are_checked_where_it_is_made(pipe, arguments, sai
 
 def test_a_clock_that_gives_no_whole_milliseconds_is_refused_before_anything_is_sent():
     with op.connect("memory://", clock=lambda: 1.5) as pipe, pipe.producer() as producer:
-        with pytest.raises(ConfigurationError, match="timestamp is milliseconds as int, not float"):
+        with pytest.raises(ConfigurationError, match="the clock's time is milliseconds as int, not float"):
             producer.publish(parcel())
         assert parcels(pipe) == []
 
@@ -432,3 +432,25 @@ def test_a_merge_policy_that_is_none_says_what_to_write(merge, said):
     ):
         with pytest.raises(DeclarationError, match=said):
             call()
+
+
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        (-(10**30), "the clock's time is outside the years 1 to 9999"),
+        (253_402_300_800_000, "the clock's time is outside the years 1 to 9999"),
+        (None, "the clock's time is milliseconds as int, not None"),
+        (1.5, "the clock's time is milliseconds as int, not float"),
+    ],
+)
+def test_a_clock_that_goes_wrong_stops_publishing_and_says_so(later, said):
+    times = [1_767_225_600_000]
+    with op.connect("memory://", clock=lambda: times[-1]) as pipe:
+        producer = pipe.producer()
+        producer.publish(parcel())
+        times.append(later)
+        with pytest.raises(ConfigurationError, match=said):
+            producer.publish(parcel())
+        times.append(times[0])
+        producer.close()
+        assert len(parcels(pipe)) == 1
