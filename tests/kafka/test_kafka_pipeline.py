@@ -179,19 +179,27 @@ def test_messages_of_transactions_are_read_once_committed_and_their_markers_pass
     topic = transport.create_topic(new_name(), partitions=1).name
     writer = Producer({"bootstrap.servers": kafka.address, "transactional.id": topic})
     writer.init_transactions()
-    for value, end in ((b"0", writer.commit_transaction), (b"1", writer.abort_transaction), (b"2", None)):
+
+    def begin(value: bytes) -> None:
+        """Write in a new transaction, which the broker allows once it has marked the end of the one before."""
         writer.begin_transaction()
         writer.produce(topic, value)
         writer.flush()
-        if end is not None:
-            end()
+
+    begin(b"0")
+    writer.commit_transaction()
+    begin(b"1")
+    writer.abort_transaction()
+    begin(b"2")
     partition = TopicPartition(topic, 0)
     reader = transport.reader([partition])
     assert reader.bounds(partition) == Bounds(0, 4)  # a record and a marker each; the open transaction is not the log's
     assert read(reader, partition) == [b"0"]
     writer.commit_transaction()
+    begin(b"3")
     assert reader.bounds(partition).end == 6
     assert read(reader, partition) == [b"2"]
+    writer.abort_transaction()
     transport.close()
 
 
