@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from onepipe.bodies.deletion import Deletion
     from onepipe.checks import col, lit
     from onepipe.consuming.backoff import Backoff, backoff
-    from onepipe.consuming.consumer import Consumer, Received
+    from onepipe.consuming.consumer import Consumer
+    from onepipe.consuming.received import Received
     from onepipe.dead_letters.letter import DeadLetter
     from onepipe.declaring.binding import record_class
     from onepipe.declaring.record import enumeration, evolve, field, record, topic_of
@@ -51,7 +52,8 @@ _HOMES = {
     "onepipe.consuming.backoff": ("Backoff", "backoff"),
     "onepipe.declaring.binding": ("record_class",),
     "onepipe.checks": ("col", "lit"),
-    "onepipe.consuming.consumer": ("Consumer", "Received"),
+    "onepipe.consuming.consumer": ("Consumer",),
+    "onepipe.consuming.received": ("Received",),
     "onepipe.dead_letters.letter": ("DeadLetter",),
     "onepipe.bodies.deletion": ("Deletion",),
     "onepipe.hookspecs": ("hookimpl",),

@@ -26,7 +26,7 @@ from onepipe.transport import Message, TopicPartition
 if TYPE_CHECKING:
     from onepipe.bodies.deletion import Deletion
     from onepipe.declaring.topic import Topic
-    from onepipe.transport import Reader, Transport
+    from onepipe.transport import Reader, Transport, Until
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -34,7 +34,7 @@ R_contra = TypeVar("R_contra", contravariant=True)
 
 _POLL_SECONDS: Final = 0.2
 
-OnUndecodable: TypeAlias = Callable[[Message, OnepipeError], None]
+PutAside: TypeAlias = Callable[[Message, OnepipeError], None]
 """Puts a message aside durably, with the reason, before it returns."""
 
 
@@ -104,8 +104,8 @@ def feed(
     *,
     progress: ProgressStore | None = None,
     max_batch: int = 10_000,
-    on_undecodable: OnUndecodable | None = None,
-    follow: bool = False,
+    on_undecodable: PutAside | None = None,
+    until: Until = "end",
     stop: threading.Event | None = None,
     retry: Backoff = NEVER,
     set_aside: SetAside | None = None,
@@ -122,7 +122,7 @@ def feed(
         progress: where the progress of a sink is kept that does not keep its own.
         max_batch: most messages to hold at a time.
         on_undecodable: takes a message that `decode` refuses; it then counts as done. None leaves it to `set_aside`.
-        follow: whether to go on with what arrives, behind the present end of the log.
+        until: "end" returns at the present end of the log; "stopped" goes on with what arrives.
         stop: set it to end the run early; its last batch is stored, unless it is being tried again.
         retry: how often to try again what the sink raises, and after which pauses. CommitConflict is none of that.
         set_aside: keeps each record that the sink fails on after that, which then counts as done. None raises.
@@ -147,7 +147,7 @@ def feed(
         feeding = _Feeding(
             sink, keeper.progress, advance, topic, log, reader, decode, on_undecodable, retry, set_aside, stop
         )
-        feeding.run(max_batch, follow=follow)
+        feeding.run(max_batch, until)
         return feeding.stored
     finally:
         reader.close()
@@ -174,7 +174,7 @@ class _Feeding(Generic[R]):
     log: str
     reader: Reader
     decode: Callable[[Message], R | Deletion]
-    on_undecodable: OnUndecodable | None
+    on_undecodable: PutAside | None
     retry: Backoff
     set_aside: SetAside | None
     stop: threading.Event
@@ -186,10 +186,10 @@ class _Feeding(Generic[R]):
         for partition in sorted(self.reader.assignment()):
             self._seek_stored(partition)
 
-    def run(self, max_batch: int, *, follow: bool) -> None:
+    def run(self, max_batch: int, until: Until) -> None:
         ends = {partition: self.reader.bounds(partition).end for partition in self.reader.assignment()}
         while not self.stop.is_set() and (
-            follow or any(self.reader.position(place) < end for place, end in ends.items())
+            until == "stopped" or any(self.reader.position(place) < end for place, end in ends.items())
         ):
             self._step(max_batch)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
@@ -241,6 +241,10 @@ class Start(enum.Enum):
 
     EARLIEST = "earliest"
     LATEST = "latest"
+
+
+Until: TypeAlias = Literal["stopped", "end"]
+"""Where reading ends: at the end that each partition has now, or not before it is stopped."""
 
 
 @runtime_checkable

@@ -20,11 +20,11 @@ from onepipe.errors import NotRegistered
 from onepipe.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from onepipe.consuming.consumer import Until
     from onepipe.declaring.topic import Topic
     from onepipe.lake.archive import ArchiveReport
     from onepipe.observe.events import Event, Observer
     from onepipe.pipeline import Pipeline
+    from onepipe.transport import Until
 
 _LINGER: Final = dt.timedelta(seconds=60)
 _LEAST_MEMORY: Final = 16 << 20

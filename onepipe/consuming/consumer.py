@@ -6,13 +6,10 @@ import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic, Literal, Self, TypeVar, cast
-
-import attrs
+from typing import TYPE_CHECKING, Final, Generic, Literal, Self, TypeVar
 
 from onepipe.arguments import (
     milliseconds,
-    nearest_moment,
     require_a,
     require_choice,
     require_count,
@@ -24,14 +21,15 @@ from onepipe.bodies.decoder import MessageDecoder
 from onepipe.consuming.backoff import NEVER, Backoff, attempt
 from onepipe.consuming.delivery import OnFailure
 from onepipe.consuming.intake import Intake
+from onepipe.consuming.received import Received
+from onepipe.consuming.unpacking import Unpacking
 from onepipe.dead_letters.topic import Stage
-from onepipe.errors import ClosedError, ConfigurationError, OnepipeError
-from onepipe.transport import Headers, Message, Start, TopicPartition
+from onepipe.errors import ClosedError, ConfigurationError
+from onepipe.transport import Message, Start, TopicPartition, Until
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from onepipe.bodies.arrow_decoder import ArrowDecoder
     from onepipe.dead_letters.sender import LetterSender
     from onepipe.registry.port import Registry
     from onepipe.topics import Readable
@@ -43,43 +41,12 @@ B = TypeVar("B")
 _POLL_SECONDS: Final = 0.1
 _STARTS: Final = "Start.EARLIEST, Start.LATEST, or an aware datetime"
 
-Until = Literal["stopped", "end"]
 OnUndecodable = Literal["raise", "yield"]
+"""What a message that cannot be decoded does: it stops the consumer, or is handed out with its error."""
 
 
 def _always_open() -> None:
     """A consumer without pipeline is closed by itself alone."""
-
-
-@attrs.frozen
-class Received(Generic[T]):
-    """A record as it was received.
-
-    Attributes:
-        record: an instance of the consumer's class, or a dict; None for what could not be decoded.
-        topic: name of the topic.
-        partition: number of the partition.
-        offset: position in the partition.
-        timestamp: when the message was written, as aware datetime; the nearest one of the years 1 to 9999.
-        key: bytes of the message's key.
-        headers: pairs of name and bytes.
-        deleted: whether it is a delete; `record` is then a dict of identity, version and event time.
-        schema_id: id of the schema it was written with; None for what could not be decoded.
-        error: why it could not be decoded, where the consumer yields such messages.
-        value: the message's value as it stood in the log.
-    """
-
-    record: T
-    topic: str
-    partition: int
-    offset: int
-    timestamp: dt.datetime
-    key: bytes | None
-    headers: Headers
-    deleted: bool = False
-    schema_id: int | None = None
-    error: OnepipeError | None = None
-    value: bytes | None = attrs.field(default=None, repr=False)
 
 
 class Consumer(Generic[T]):
@@ -140,14 +107,11 @@ class Consumer(Generic[T]):
         self._check_open = check_open
         self._group = group
         self._registry = registry
-        self._group = group
         self._letters = letters
         self._until = until
-        self._on_undecodable = on_undecodable
-        self._undecodable: Message | None = None
         self._stopped = threading.Event()
         self._closed = False
-        self._decoders = {name: _decoder(registry, entry, resolve=resolve) for name, entry in self._topics.items()}
+        decoders = {name: _decoder(registry, entry, resolve=resolve) for name, entry in self._topics.items()}
         self._intake = Intake(
             opened,
             transport,
@@ -156,6 +120,8 @@ class Consumer(Generic[T]):
             auto_commit=auto_commit,
             commit_every=commit_every,
         )
+        keep_undecodable = on_undecodable == "yield"
+        self._unpacking: Unpacking[T] = Unpacking(self._intake, decoders, keep_undecodable=keep_undecodable)
 
     def __iter__(self) -> Iterator[Received[T]]:
         """Yield records until `stop`, or to the end where the consumer was made so.
@@ -177,7 +143,7 @@ class Consumer(Generic[T]):
             DecodeError: a message cannot be decoded; what came before it was yielded, and the consumer stays before it.
         """
         _require_batch("size", size, timeout)
-        return self._read(size, timeout, self._records)
+        return self._read(size, timeout, self._unpacking.records)
 
     def arrow_batches(self, size: int = 10_000, timeout: float = 1.0) -> Iterator[pa.RecordBatch]:
         """Yield Arrow batches of one to `size` records, in the form of the named class or topic; deletes are left out.
@@ -193,7 +159,7 @@ class Consumer(Generic[T]):
             raise ConfigurationError("Arrow batches are of one topic", remedy="make a consumer for each")
         (entry,) = self._topics.values()
         decoder = ArrowDecoder(entry.schemas or self._registry, entry.topic)
-        batches = self._read(size, timeout, partial(self._columns, decoder))
+        batches = self._read(size, timeout, partial(self._unpacking.columns, decoder))
         return (batch for batch in batches if batch.num_rows)
 
     def poll(self, max_records: int = 500, timeout: float = 0.0) -> list[Received[T]]:
@@ -205,7 +171,7 @@ class Consumer(Generic[T]):
             DecodeError: the next message cannot be decoded; the consumer stays before it.
         """
         _require_batch("max_records", max_records, timeout)
-        return self._records(self._take(max_records, timeout))
+        return self._unpacking.records(self._take(max_records, timeout))
 
     def handle(
         self,
@@ -290,10 +256,7 @@ class Consumer(Generic[T]):
             ConfigurationError: the last read stopped at no message.
         """
         self._require_open()
-        if self._undecodable is None:
-            raise ConfigurationError("there is no message to skip", remedy="skip() after a DecodeError")
-        self._intake.skip(self._undecodable)
-        self._undecodable = None
+        self._unpacking.skip()
 
     def stop(self) -> None:
         """End the iteration after the record at hand. May be called from another thread or a signal handler."""
@@ -385,72 +348,8 @@ class Consumer(Generic[T]):
 
     def _take(self, most: int, timeout: float) -> Sequence[Message]:
         self._require_open()
-        self._undecodable = None
+        self._unpacking.begin()
         return self._intake.take(most, timeout)
-
-    def _records(self, messages: Sequence[Message]) -> list[Received[T]]:
-        """The records of messages at hand; where one cannot be decoded, those before it, and the rest is given back.
-
-        Raises:
-            DecodeError: the first message cannot be decoded.
-        """
-        received: list[Received[T]] = []
-        try:
-            for message in messages:
-                received.append(self._decode(message))  # noqa: PERF401 - what came before a fault is kept
-        except BaseException as error:
-            handed_out = received if isinstance(error, OnepipeError) else []
-            self._intake.give_back(len(messages) - len(handed_out))
-            if not handed_out:
-                self._undecodable = messages[0] if isinstance(error, OnepipeError) else None
-                raise
-        return received
-
-    def _columns(self, decoder: ArrowDecoder, messages: Sequence[Message]) -> pa.RecordBatch:
-        """The columns of messages at hand; where one cannot be decoded, of those before it, and the rest is given back.
-
-        Raises:
-            DecodeError: the first message cannot be decoded.
-        """
-        while True:
-            try:
-                return decoder.decode(messages)
-            except BaseException as error:
-                sound = _before(error, messages) if isinstance(error, OnepipeError) else 0
-                self._intake.give_back(len(messages) - sound)
-                if not sound:
-                    self._undecodable = messages[0] if _is_about(error, messages[0]) else None
-                    raise
-                messages = messages[:sound]
-
-    def _decode(self, message: Message) -> Received[T]:
-        value, deleted, schema_id, error = None, False, None, None
-        try:
-            value, deleted, schema_id = self._decoders[message.topic].decode(message)
-        except OnepipeError as undecodable:
-            if self._on_undecodable == "raise":
-                raise
-            error = undecodable
-        return received_from(message, cast("T", value), deleted, schema_id, error)
-
-
-def received_from(
-    message: Message, value: T, deleted: bool, schema_id: int | None, error: OnepipeError | None = None
-) -> Received[T]:
-    """What was received with a message, given what it says."""
-    return Received(
-        value,
-        message.topic,
-        message.partition,
-        message.offset,
-        nearest_moment(message.timestamp),
-        message.key,
-        message.headers,
-        deleted,
-        schema_id,
-        error,
-        message.value,
-    )
 
 
 def _decoder(registry: Registry, entry: Readable, *, resolve: bool) -> MessageDecoder:
@@ -458,16 +357,6 @@ def _decoder(registry: Registry, entry: Readable, *, resolve: bool) -> MessageDe
     if not resolve:
         return MessageDecoder(schemas, None, reader=None, classes={})
     return MessageDecoder(schemas, entry.topic, reader=entry.topic.schema, classes=entry.classes)
-
-
-def _before(error: OnepipeError, messages: Sequence[Message]) -> int:
-    """How many messages stand before the one that an error is about; none where it is about no single one."""
-    return next((number for number, message in enumerate(messages) if _is_about(error, message)), 0)
-
-
-def _is_about(error: BaseException, message: Message) -> bool:
-    place = message.topic, message.partition, message.offset
-    return isinstance(error, OnepipeError) and (error.topic, error.partition, error.offset) == place
 
 
 def _require_batch(name: str, size: object, timeout: object) -> None:

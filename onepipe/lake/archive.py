@@ -25,7 +25,7 @@ from onepipe.lake.raw_rows import RowReader
 from onepipe.lake.table import LakeTable
 from onepipe.observe.events import Event
 from onepipe.registry.port import SchemaSource
-from onepipe.transport import Reader, Transport
+from onepipe.transport import Reader, Transport, Until
 
 __all__ = ["ArchiveLimits", "ArchiveReport", "OnNewLog", "app_id", "archive"]
 
@@ -38,7 +38,7 @@ def archive(
     lake: Lake,
     registry: SchemaSource,
     *,
-    until: Literal["end"] | None = "end",
+    until: Until = "end",
     limits: ArchiveLimits | None = None,
     on_new_log: OnNewLog = "continue",
     stop: threading.Event | None = None,
@@ -56,8 +56,8 @@ def archive(
         transport: the log.
         lake: where to.
         registry: where schemas are found by id.
-        until: "end" archives up to the end the log has now, all partitions of it, whichever of a group does so; None
-            follows the log until `stop` is set.
+        until: "end" archives up to the end the log has now, all partitions of it, whichever of a group does so;
+            "stopped" follows the log until `stop` is set.
         limits: bounds of files, memory and time.
         on_new_log: what to do where the lake holds the topic from another log (one deleted and created again): continue
             with the new log from its start, beside the old one's rows, or raise PositionLost.
@@ -95,7 +95,7 @@ def archive(
         else:
             reader.close()
             reader = _join(run, transport, group)
-        run.run(reader, ends, follow=until is None, stop=stop or threading.Event())
+        run.run(reader, ends, until=until, stop=stop or threading.Event())
     finally:
         run.abandon()
         reader.close()

@@ -26,7 +26,7 @@ from onepipe.lake.raw_files import RawFile, RawFileWriter
 from onepipe.lake.raw_rows import RowReader
 from onepipe.lake.table import LakeTable
 from onepipe.observe.events import ArchiveCommitted, Event
-from onepipe.transport import GroupReader, Message, Reader, TopicDescription, TopicPartition
+from onepipe.transport import GroupReader, Message, Reader, TopicDescription, TopicPartition, Until
 
 _LOG: Final = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.5
@@ -98,12 +98,12 @@ class ArchiveRun:
                 remedy="archive with on_new_log='continue' to keep both",
             )
 
-    def run(self, reader: Reader, ends: Mapping[TopicPartition, int], *, follow: bool, stop: threading.Event) -> None:
+    def run(self, reader: Reader, ends: Mapping[TopicPartition, int], *, until: Until, stop: threading.Event) -> None:
         """Read, write and commit until all partitions are archived to their ends, whoever does it, or until stopped."""
         heard = time.monotonic()
         while not stop.is_set():
             left = [p for p in self.held if reader.position(p) < ends[p]]
-            if not (follow or left) and self.reached(reader, ends):
+            if until == "end" and not left and self.reached(reader, ends):
                 break
             try:
                 messages = reader.poll(self.poll_size, _POLL_SECONDS)

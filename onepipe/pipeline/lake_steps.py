@@ -21,7 +21,6 @@ from onepipe.audit.accepted import accept as accept_findings
 from onepipe.audit.verdict import Finding, Verdict
 from onepipe.audit.verify import Level
 from onepipe.audit.verify import verify as verify_lake
-from onepipe.consuming.consumer import Until
 from onepipe.declaring.topic import Topic
 from onepipe.evidence.records import EVIDENCE
 from onepipe.lake import Lake
@@ -39,6 +38,7 @@ from onepipe.lake.upkeep import MaintenanceReport
 from onepipe.lake.upkeep import maintain as maintain_topic
 from onepipe.observe.events import DedupCommitted, Event, Verified
 from onepipe.pipeline.parts import Parts
+from onepipe.transport import Until
 
 What: TypeAlias = type | Topic | str
 """A record class, a topic, or the name of a registered one."""
@@ -69,7 +69,7 @@ def archive(
     report = run(
         opened.topic,
         registry=opened.schemas or parts.registry,
-        until="end" if until == "end" else None,
+        until=until,
         stop=stop,
         on_new_log=on_new_log,
         progress=progress,

@@ -10,10 +10,10 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from onepipe.consuming.backoff import Backoff
-from onepipe.consuming.consumer import OnUndecodable, Until
+from onepipe.consuming.consumer import OnUndecodable
 from onepipe.consuming.delivery import OnFailure
-from onepipe.sink import OnUndecodable as PutAside
-from onepipe.transport import Start
+from onepipe.sink import PutAside
+from onepipe.transport import Start, Until
 
 
 class ConsumerOptions(TypedDict, total=False):
@@ -25,6 +25,7 @@ class ConsumerOptions(TypedDict, total=False):
     resolve: bool
     on_undecodable: OnUndecodable
     auto_commit: bool
+    commit_every: float
 
 
 class SinkOptions(TypedDict, total=False):

@@ -10,14 +10,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from onepipe.arguments import require_a
-from onepipe.consuming.consumer import Consumer, OnUndecodable, Until
+from onepipe.consuming.consumer import Consumer, OnUndecodable
 from onepipe.dead_letters.sender import LetterSender
 from onepipe.errors import ConfigurationError, DeliveryError
 from onepipe.pipeline.parts import Parts
 from onepipe.plugins import Plugins, default_plugins
 from onepipe.publishing.producer import OnInvalid, Producer, wall_clock
 from onepipe.topics import DEFAULT_PARTITIONS
-from onepipe.transport import Start, Transport
+from onepipe.transport import Start, Transport, Until
 from onepipe.url import Url
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from onepipe.pipeline.dead_letters import DeadLetters
     from onepipe.pipeline.options import ConsumerOptions, SinkOptions
     from onepipe.registry.port import Registry
-    from onepipe.sink import OnUndecodable as PutAside
-    from onepipe.sink import Sink
+    from onepipe.sink import PutAside, Sink
 
 T = TypeVar("T")
 
@@ -168,6 +167,7 @@ class Pipeline:
         resolve: bool = True,
         on_undecodable: OnUndecodable = "raise",
         auto_commit: bool = True,
+        commit_every: float = 5.0,
     ) -> Consumer[Any]:
         """Make a consumer; see `Consumer` for what the arguments mean and what it guarantees.
 
@@ -179,6 +179,7 @@ class Pipeline:
             resolve: False reads dicts by their writer's schema instead.
             on_undecodable: "raise" stops at a message that cannot be decoded; "yield" hands it out with its error.
             auto_commit: whether to commit for the group what was handled.
+            commit_every: seconds between such commits.
         """
         if not what:
             raise ConfigurationError("a consumer reads at least one topic")
@@ -194,6 +195,7 @@ class Pipeline:
             resolve=resolve,
             on_undecodable=on_undecodable,
             auto_commit=auto_commit,
+            commit_every=commit_every,
             letters=self._letter_sender() if group is not None else None,
             check_open=parts.require_open,
         )

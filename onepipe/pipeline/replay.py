@@ -9,7 +9,7 @@ import attrs
 
 from onepipe.bodies.decoder import Decoded
 from onepipe.bodies.deletion import Deletion
-from onepipe.consuming.consumer import Received, received_from
+from onepipe.consuming.received import Received, received_from
 from onepipe.dead_letters.topic import Stage
 from onepipe.errors import CommitConflict, ConfigurationError
 from onepipe.sink import Sink, SinkBatch, TransactionalSink

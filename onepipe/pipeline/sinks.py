@@ -14,12 +14,12 @@ import attrs
 from onepipe.arguments import require_a, require_choice, require_count, require_name
 from onepipe.bodies.decoder import record_decoder
 from onepipe.consuming.backoff import NEVER, Backoff, Failure
-from onepipe.consuming.consumer import Until
 from onepipe.consuming.delivery import OnFailure
 from onepipe.dead_letters.sender import LetterSender
 from onepipe.dead_letters.topic import Stage, State
 from onepipe.errors import ConfigurationError
-from onepipe.sink import OnUndecodable, ProgressStore, Sink, TransactionalSink, feed
+from onepipe.sink import ProgressStore, PutAside, Sink, TransactionalSink, feed
+from onepipe.transport import Until
 
 if TYPE_CHECKING:
     from onepipe.declaring.topic import Topic
@@ -37,7 +37,7 @@ def feed_sink(
     until: Until,
     stop: threading.Event | None,
     max_batch: int,
-    on_undecodable: OnUndecodable | None,
+    on_undecodable: PutAside | None,
     retry: Backoff | None,
     on_failure: OnFailure,
     letters: LetterSender,
@@ -66,7 +66,7 @@ def feed_sink(
         progress=None if own else _progress_in_lake(parts, target, name, readable.topic.name),
         max_batch=max_batch,
         on_undecodable=on_undecodable,
-        follow=until == "stopped",
+        until=until,
         stop=stop,
         retry=retry or NEVER,
         set_aside=aside,

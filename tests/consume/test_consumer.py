@@ -90,6 +90,15 @@ def test_a_group_goes_on_where_it_committed(pipe):
     assert sorted(first + rest) == [float(n) for n in range(100)]
 
 
+@pytest.mark.parametrize(("seconds", "committed"), [(0.0, 40), (3600.0, 0)])
+def test_what_was_handled_is_committed_as_often_as_is_asked_for(pipe, seconds, committed):
+    with pipe.consumer(Reading, group="g", commit_every=seconds) as consumer:
+        for _ in range(3):
+            assert len(consumer.poll(20, timeout=1.0)) == 20
+        reader = consumer._intake._reader
+        assert sum(reader.committed(place) or 0 for place in reader.assignment()) == committed
+
+
 def test_a_record_that_was_not_handled_comes_again(pipe):
     with pytest.raises(ZeroDivisionError), pipe.consumer(Reading, group="g", until="end") as consumer:
         for received in consumer:

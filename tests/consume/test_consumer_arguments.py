@@ -92,7 +92,7 @@ def test_an_altered_delete_is_not_handed_out(pipe):
     consumer.close()
     forged = op.Message("Gauges", deleted.partition, deleted.offset, 0, b"G2", None, deleted.headers)
     with pytest.raises(DecodeError, match="altered"):
-        consumer._decoders["Gauges"].decode(forged)
+        consumer._unpacking._decoders["Gauges"].decode(forged)
     assert receipt.offset == deleted.offset
 
 
@@ -132,6 +132,7 @@ def test_a_partition_that_a_group_gains_later_begins_at_the_moment_too(pipe):
         ({"until": "ends"}, "until cannot be 'ends'; did you mean 'end'"),
         ({"until": None}, "one of 'stopped', 'end'"),
         ({"on_undecodable": "yeild"}, "did you mean 'yield'"),
+        ({"commit_every": -1}, "commit_every is a number of seconds from 0"),
         ({"start": "latest"}, r"start is Start.EARLIEST, Start.LATEST, or an aware datetime"),
         ({"start": T0.replace(tzinfo=None)}, "timezone"),
         ({"start": T0.replace(tzinfo=None), "group": "g"}, "timezone"),

@@ -338,7 +338,7 @@ def test_following_archives_what_comes_until_it_is_stopped(world, monkeypatch):
         return opened
 
     monkeypatch.setattr(world.transport, "reader", scripted)
-    report = world.archive(until=None, stop=stop, limits=ArchiveLimits(linger=0.0))
+    report = world.archive(until="stopped", stop=stop, limits=ArchiveLimits(linger=0.0))
     assert report.rows == 9
     assert report.commits >= 2
     assert world.numbers() == list(range(9))

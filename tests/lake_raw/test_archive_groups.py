@@ -79,7 +79,7 @@ def followers(
     world: World, pool: ThreadPoolExecutor, count: int
 ) -> list[tuple[threading.Event, Future[ArchiveReport]]]:
     stops = [threading.Event() for _ in range(count)]
-    return [(stop, pool.submit(world.archive, until=None, stop=stop)) for stop in stops]
+    return [(stop, pool.submit(world.archive, until="stopped", stop=stop)) for stop in stops]
 
 
 def test_an_archive_alone_in_its_group_archives_every_partition(world: World) -> None:
@@ -206,7 +206,7 @@ def test_what_is_asked_for_at_the_linger_is_done_while_the_archive_follows(world
         if done[-1] == 10:
             stop.set()
 
-    world.archive(until=None, stop=stop, at_linger=note)
+    world.archive(until="stopped", stop=stop, at_linger=note)
     assert done[-1] == 10
 
 
@@ -224,7 +224,7 @@ def test_partitions_that_a_topic_got_after_a_group_began_are_archived_too(
         fewer = attrs.evolve(description, partitions=PARTITIONS - 2)
         before.setattr(world.transport, "describe_topic", lambda _: fewer)
         world.publish(40)
-        report = world.archive(until=None, stop=stop, at_linger=end_when_all_is_there)
+        report = world.archive(until="stopped", stop=stop, at_linger=end_when_all_is_there)
     assert (report.rows, len(report.progress)) == (40, PARTITIONS)
     world.check()
     assert world.archive().rows == 0

@@ -256,7 +256,9 @@ def test_following_goes_on_with_what_arrives_until_it_is_stopped(transport: Memo
                 seen.set()
 
     sink = Seeing()
-    thread = threading.Thread(target=feed, args=(sink, TOPIC, transport, decode), kwargs={"follow": True, "stop": stop})
+    thread = threading.Thread(
+        target=feed, args=(sink, TOPIC, transport, decode), kwargs={"until": "stopped", "stop": stop}
+    )
     thread.start()
     publish(transport, [b"B=2"], partitions=1)
     assert seen.wait(10)
