@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from onepipe.transport import Transport
 
 _POLL_MESSAGES: Final = 500
+_JOIN_SECONDS: Final = 10.0
+"""A member that its group gave nothing for so long has nothing to read; Kafka's brokers begin to share after 3 s."""
 
 
 class Intake:
@@ -53,6 +56,7 @@ class Intake:
         self._handed_out: list[Message] = []
         self._handled: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
+        self._joins_until = time.monotonic() + (-math.inf if group is None else _JOIN_SECONDS)
         self._reader = self._join(topics, transport, group) if group is not None else self._read_all(topics, transport)
 
     def _join(self, topics: Sequence[Readable], transport: Transport, group: str) -> Reader:
@@ -123,6 +127,7 @@ class Intake:
 
     def begin(self, places: Iterable[TopicPartition]) -> None:
         """Go to the moment to start at in new partitions for which the group has committed nothing."""
+        self._joins_until = -math.inf
         if isinstance(self._start, Start) or not isinstance(self._reader, GroupReader):
             return
         for place in places:
@@ -168,7 +173,9 @@ class Intake:
         }
 
     def caught_up(self) -> bool:
-        """Whether every partition that is not paused was handed out to its end."""
+        """Whether every partition that is not paused was handed out to its end; not while a group is being joined."""
+        if time.monotonic() < self._joins_until:
+            return False
         return not self._ahead and all(
             self._reader.position(place) >= self._reader.bounds(place).end
             for place in self._reader.assignment()
