@@ -175,7 +175,10 @@ class KafkaPythonConsumer:
     def close(self) -> None:
         """Leave the group, which is told of what is revoked, and let go of every resource."""
         try:
-            self._served(self._consumer.close)
+            if self._membership is None:
+                self._consumer.close()
+            else:
+                self._membership.leave(self._consumer.close)
         except KafkaError as error:
             raise self._setup.failure(error) from error
         finally:

@@ -41,24 +41,30 @@ class Membership(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka
         self._tellings: SimpleQueue[_Telling | None] = SimpleQueue()
         self._joining: Future[Any] | None = None
         self._raised: BaseException | None = None
+        self._leaving = False
 
     def join(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds until this member has joined; the join goes on where it takes longer."""
         if self._joining is None:
-            if not self._coordinator.need_rejoin():
+            if not self._must_join():
                 return True
             self._joining = self._submit(lambda: self._coordinator.poll(timeout_ms=_JOIN_MILLISECONDS))
         if not self._serve(self._joining, timeout):
             return False
         joining, self._joining = self._joining, None
         joining.result()
-        return not self._coordinator.need_rejoin()
+        return not self._must_join()
 
     def run(self, call: Callable[[], Any]) -> Any:
         """Run a call that may rebalance."""
         done = self._submit(call)
         self._serve(done, None)
         return done.result()
+
+    def leave(self, close: Callable[[], Any]) -> None:
+        """Leave the group by `close`; what the group gives meanwhile is not taken."""
+        self._leaving = True
+        self.run(close)
 
     def end(self) -> None:
         """Let go of the threads."""
@@ -77,18 +83,34 @@ class Membership(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka
         await self._tell(self._lost, lost)
 
     def _assigned(self, partitions: frozenset[TopicPartition]) -> None:
+        if self._leaving:
+            return
         self.held |= partitions
         self._rebalance.assigned(partitions)
 
     def _revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        taken = partitions & self.held
         try:
-            self._rebalance.revoked(partitions)
+            if taken:
+                self._rebalance.revoked(taken)
         finally:
-            self.held -= partitions
+            self.held -= taken
 
     def _lost(self, partitions: frozenset[TopicPartition]) -> None:
-        self.held -= partitions
-        self._rebalance.lost(partitions)
+        taken = partitions & self.held
+        self.held -= taken
+        if taken:
+            self._rebalance.lost(taken)
+
+    def _must_join(self) -> bool:
+        """Whether this member is to join, or to wait for a join that began while it asked for messages.
+
+        Of the latter kafka-python would never take the result where it joined because a topic changed: the change is
+        known by then, so that it sees no reason to join, and it sends no heartbeats until it has joined.
+        """
+        if self._coordinator._join_task is not None:  # noqa: SLF001 - as above
+            self._coordinator.request_rejoin()
+        return bool(self._coordinator.need_rejoin())
 
     def _submit(self, call: Callable[[], Any]) -> Future[Any]:
         done = self._threads.submit(call)
