@@ -20,7 +20,7 @@ from onepipe_kafka.config import KafkaConfig
 from onepipe_kafka.confluent_consumer import ConfluentConsumer
 from onepipe_kafka.confluent_producer import ConfluentProducer
 from onepipe_kafka.confluent_setup import Setup
-from onepipe_kafka.errors import SASL_FAILED, TIMED_OUT, UNKNOWN_TOPIC, Failure
+from onepipe_kafka.errors import TIMED_OUT, UNKNOWN_TOPIC, Failure
 
 _CONNECT_SECONDS: Final = 1.0
 _URL_SAFE: Final = str.maketrans("+/", "-_", "=")
@@ -33,7 +33,7 @@ def connect(config: KafkaConfig) -> ConfluentClient:
     Raises:
         ConfigurationError: librdkafka refuses a setting.
         NotAuthorized: the broker refused the login.
-        TransportError: no broker answered.
+        TransportError: no broker answered, or its certificate is not trusted.
     """
     setup = Setup(config)
     client = ConfluentClient(setup, setup.open(AdminClient, "admin"))
@@ -50,7 +50,7 @@ class ConfluentClient:
         self._timeout = setup.config.timeout
 
     def greet(self) -> None:
-        """Wait until a broker answers; a refused login is known before the time is over."""
+        """Wait until a broker answers; a refused login or certificate is known before the time is over."""
         deadline = time.monotonic() + self._timeout
         while True:
             try:
@@ -58,7 +58,7 @@ class ConfluentClient:
             except KafkaException as error:
                 self._admin.poll(0)
                 failure = self._setup.failure(error)
-                if failure.code == SASL_FAILED or time.monotonic() >= deadline:
+                if failure.code != TIMED_OUT or time.monotonic() >= deadline:
                     raise failure from None
             else:
                 return

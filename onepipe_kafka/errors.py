@@ -26,6 +26,8 @@ LOCAL: Final = -1
 """Code of a failure inside the client."""
 TIMED_OUT: Final = -2
 """Code of a call that had no answer: none in time, or its connection broke."""
+UNTRUSTED: Final = -3
+"""Code of a TLS handshake in which one side did not take the other's certificate."""
 
 UNKNOWN_TOPIC: Final = frozenset({3, 100, 103})
 """Unknown topic or partition, unknown or inconsistent topic id."""
@@ -76,6 +78,10 @@ def translated(failure: Failure, what: str, *, topic: str | None = None, partiti
     if failure.code in _DENIED:
         remedy = "grant this client's principal the right, or mend its login"
         return NotAuthorized(message, topic=topic, partition=partition, remedy=remedy)
+    if failure.code == UNTRUSTED:
+        remedy = "set ssl.ca.location to who signed the broker's certificate, which names the host it is reached by; "
+        remedy += "and ssl.certificate.location and ssl.key.location, where the broker wants a certificate too"
+        return TransportError(message, topic=topic, partition=partition, remedy=remedy)
     if failure.code in _MISCONFIGURED:
         return ConfigurationError(message, topic=topic)
     if failure.code in _NOT_A_MEMBER:

@@ -26,7 +26,7 @@ def connect(config: KafkaConfig) -> KafkaPythonClient:
     Raises:
         ConfigurationError: kafka-python knows no such setting, or refuses one.
         NotAuthorized: the broker refused the login.
-        TransportError: no broker answered.
+        TransportError: no broker answered, or its certificate is not trusted.
     """
     setup = Setup(config)
     try:

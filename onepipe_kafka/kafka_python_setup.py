@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -14,17 +14,16 @@ from kafka.errors import (
     CommitFailedError,
     KafkaError,
     RetriableError,
-    SaslAuthenticationFailedError,
 )
-from kafka.net.compat import KafkaNetClient
 
 from onepipe.errors import ConfigurationError, MissingDependency, nearest
 from onepipe_kafka.config import KafkaConfig, Role
 from onepipe_kafka.errors import LOCAL, SASL_FAILED, TIMED_OUT, Failure
+from onepipe_kafka.kafka_python_attempts import Attempts
 
 _UNKNOWN_MEMBER: Final = 25
 _BOOTSTRAP_SECONDS: Final = 5.0
-"""How long to try at a time: a refused login is known after each."""
+"""How long to try at a time, where there is no answer."""
 _PARTS: Final[Mapping[Role, Any]] = {"admin": KafkaAdminClient, "producer": KafkaProducer, "consumer": KafkaConsumer}
 _KNOWN: Final = {role: part.DEFAULT_CONFIG for role, part in _PARTS.items()}
 _ALIASES: Final = {
@@ -42,6 +41,7 @@ _ALIASES: Final = {
 }
 """kafka-python's names of settings by librdkafka's, where they differ in more than dots."""
 _WORDS: Final = {"true": True, "false": False}
+_FILES: Final = frozenset({"ssl_cafile", "ssl_certfile", "ssl_crlfile", "ssl_keyfile"})
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ class Setup:
             **own: settings of onepipe's.
 
         Raises:
-            ConfigurationError: kafka-python refuses a setting.
+            ConfigurationError: kafka-python refuses a setting, or a file that one names is not there.
             MissingDependency: a package for the wanted compression is not installed.
             Failure: no broker can be reached.
         """
@@ -91,27 +91,30 @@ class Setup:
         taken = {name: _typed(name, value, known[name]) for name, value in given.items() if name in known}
         settings = {"client_id": "onepipe", **own, **taken, "bootstrap_servers": list(self.config.servers)}
         deadline = time.monotonic() + self.config.timeout
+        attempts = Attempts(self.failure)
         while True:
             left = max(0.0, min(_BOOTSTRAP_SECONDS, deadline - time.monotonic()))
             try:
-                return self._try(role, {"bootstrap_timeout_ms": round(left * 1000), **settings})
+                return self._try(role, {"bootstrap_timeout_ms": round(left * 1000), **settings}, attempts)
             except Failure as failure:
                 if failure.code != TIMED_OUT or time.monotonic() >= deadline:
                     raise
 
-    def _try(self, role: Role, settings: Mapping[str, Any]) -> Any:
-        """Make a part of the client; where no broker answers because it refused the login, the failure says so."""
-        attempts = _Attempts()
+    def _try(self, role: Role, settings: Mapping[str, Any], attempts: Attempts) -> Any:
+        """Make a part of the client; where no broker answers, the failure says what became of the connections."""
         try:
-            return _PARTS[role](kafka_client=attempts.client, **settings)
-        except KafkaError as error:
+            made = _PARTS[role](kafka_client=attempts.client, **settings)
+        except (Failure, KafkaError) as error:
             attempts.close()
-            raise self.failure(attempts.refused() or error) from None
+            _require_files(self.config.role(role))
+            raise attempts.refusal() or attempts.explained(error) from attempts.cause
         except RuntimeError as error:
             remedy = "install the package that compresses so: lz4, python-snappy or zstandard"
             raise MissingDependency(self.config.scrub(str(error)), remedy=remedy) from None
         except (ValueError, TypeError, AssertionError, OSError) as error:
             raise ConfigurationError(f"kafka-python refuses the settings: {self.config.scrub(str(error))}") from None
+        attempts.end()
+        return made
 
     def call(self, call: Callable[[], T]) -> T:
         """Call the client.
@@ -136,38 +139,11 @@ class Setup:
         return Failure(TIMED_OUT if isinstance(error, RetriableError) else LOCAL, words)
 
 
-class _Attempts:
-    """What kafka-python tries while a part of it is opened; that a login was refused, it keeps to itself."""
-
-    def __init__(self) -> None:
-        self._clients: list[Any] = []
-        self._connections: deque[Any] = deque(maxlen=16)
-
-    def client(self, **configs: Any) -> Any:
-        """A network client that creates no topic by asking for it, a setting that kafka-python 3.0 does not pass on."""
-        client = KafkaNetClient(**configs)
-        client.cluster.config["allow_auto_create_topics"] = False
-        manager = client._manager  # noqa: SLF001 - where its connections come from
-        connect = manager.get_connection
-
-        def get_connection(*arguments: Any, **options: Any) -> Any:
-            connection = connect(*arguments, **options)
-            self._connections.append(connection)
-            return connection
-
-        manager.get_connection = get_connection
-        self._clients.append(client)
-        return client
-
-    def refused(self) -> BaseException | None:
-        """Why the broker refused the login, if it did."""
-        failures = [connection.init_future.exception for connection in self._connections]
-        return next((error for error in failures if isinstance(error, SaslAuthenticationFailedError)), None)
-
-    def close(self) -> None:
-        """Close what a part that was not opened leaves open."""
-        for client in self._clients:
-            client.close()
+def _require_files(settings: Mapping[str, Any]) -> None:
+    """Refuse a file of certificates or keys that is not there, which kafka-python says without its name."""
+    for name, path in settings.items():
+        if _own_name(name) in _FILES and not Path(path).is_file():
+            raise ConfigurationError(f"{name} names a file that is not there", remedy=f"mend the path {str(path)!r}")
 
 
 def _own_name(name: str) -> str:

@@ -31,6 +31,7 @@ _TOOLS: Final = {
     "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "kafka-topics": "org.apache.kafka.tools.TopicCommand",
     "kafka-acls": "kafka.admin.AclCommand",
+    "kafka-configs": "kafka.admin.ConfigCommand",
 }
 _POM: Final = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -85,7 +86,11 @@ class KafkaProcess(Kafka):
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, str] = _NOTHING, ports: tuple[int, int] | None = None
+        self,
+        folder: Path,
+        settings: Mapping[str, str] = _NOTHING,
+        ports: tuple[int, int] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         """Prepare a broker; `start` runs it.
 
@@ -93,6 +98,7 @@ class KafkaProcess(Kafka):
             folder: an empty folder, or that of an earlier broker, whose data goes on.
             settings: further settings of the server; `{port}` and `{controller}` in them are replaced.
             ports: for clients, and for the controller; free ones where None.
+            options: further ones of its Java.
 
         Raises:
             Missing: Java, or what fetches the jars, is not there.
@@ -102,6 +108,7 @@ class KafkaProcess(Kafka):
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
         self._port = port
+        self._options = options
         self._settings = folder / "server.properties"
         lines = {**_server(folder / "data", port, controller), **settings}
         text = "".join(f"{name}={value}\n" for name, value in lines.items())
@@ -114,7 +121,7 @@ class KafkaProcess(Kafka):
     def start(self) -> None:
         """Run the broker on its data folder, and wait until it answers."""
         with (self.folder / "server.log").open("ab") as log:
-            command = [*_java("-Xmx1g"), "kafka.Kafka", str(self._settings)]
+            command = [*_java("-Xmx1g", *self._options), "kafka.Kafka", str(self._settings)]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         if not wait_until_listening(self._port, _READY_SECONDS, lambda: self._running):
             self.kill()
@@ -140,15 +147,19 @@ class KafkaProcess(Kafka):
 
 
 @contextlib.contextmanager
-def kafka_process(settings: Mapping[str, str] = _NOTHING) -> Iterator[KafkaProcess]:
+def kafka_process(settings: Mapping[str, str] = _NOTHING, options: Sequence[str] = ()) -> Iterator[KafkaProcess]:
     """A broker of one's own, running; its folder goes with it.
+
+    Args:
+        settings: further settings of the server.
+        options: further ones of its Java.
 
     Raises:
         Missing: Java, or what fetches the jars, is not there.
     """
     folder = Path(tempfile.mkdtemp(prefix="onepipe-kafka-"))
     try:
-        own = KafkaProcess(folder, settings)
+        own = KafkaProcess(folder, settings, options=options)
         own.start()
         try:
             yield own
