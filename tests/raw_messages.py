@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 
 from onepipe.bodies.deletion import compile_deletion
 from onepipe.declaring.topic import Topic
-from onepipe.evidence.digest import delete_digest, digest
-from onepipe.evidence.header import AUDIT_HEADER, DELETE_HEADER, pack
+from onepipe.evidence.digest import DELETE_SEED, Digest, deletion_body, digest
+from onepipe.evidence.header import AUDIT_HEADER, DELETE_HEADER
 from onepipe.lake import Lake
+from onepipe.lake.raw_footer import RawFooter, raw_footer
+from onepipe.lake.storage import Storage
 from onepipe.lake.table import LakeTable
 from onepipe.merge import latest
 from onepipe.registry import Registry
@@ -46,6 +48,27 @@ def declare(name: str = "Widgets", *more: Mapping[str, Any], **declared: Any) ->
 
 def values(number: int) -> dict[str, Any]:
     return {"sid": f"W{number}", "updated": MOMENT + dt.timedelta(seconds=number), "price": Decimal(number)}
+
+
+def delete_digest(key: bytes, header: bytes) -> Digest:
+    """The digest of a delete."""
+    return digest(DELETE_SEED, deletion_body(key, header))
+
+
+def pack(epoch: bytes, sequence: int, check: int) -> bytes:
+    """The value of the audit header, as its description says."""
+    return b"\x01" + epoch + sequence.to_bytes(8, "big") + check.to_bytes(8, "big", signed=True)
+
+
+def single_object(fingerprint: int) -> bytes:
+    """What stands before the body in Avro's single-object encoding."""
+    return b"\xc3\x01" + fingerprint.to_bytes(8, "little")
+
+
+def read_footer(storage: Storage, path: str) -> RawFooter:
+    """The footer of a raw file."""
+    with storage.open(path) as file:
+        return raw_footer(file, path)
 
 
 @attrs.define

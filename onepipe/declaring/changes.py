@@ -156,8 +156,7 @@ def _topic_changes(old: Topic, new: Topic) -> Iterator[Change]:
     if _key(old, old.identity) != _key(new, new.identity):
         message = f"the identity changes from {_key(old, old.identity)} to {_key(new, new.identity)}"
         yield Change(ChangeKind.IDENTITY, Severity.REFUSED, message)
-    elif _key(old, old.partition_key or old.identity) != _key(new, new.partition_key or new.identity):
-        before, after = _key(old, old.partition_key or old.identity), _key(new, new.partition_key or new.identity)
+    elif (before := _key(old, old.partition_fields)) != (after := _key(new, new.partition_fields)):
         yield _ask(ChangeKind.PARTITION_KEY, f"the partition key changes from {before} to {after}")
     if old.codec != new.codec:
         message = f"the codec changes from {old.codec or 'Avro'} to {new.codec or 'Avro'}"

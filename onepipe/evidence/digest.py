@@ -30,9 +30,6 @@ class Digest(NamedTuple):
     lo: int
 
 
-ZERO: Final = Digest(0, 0)
-
-
 def digest(seed: int, body: bytes) -> Digest:
     """The digest of a record: its Avro body without frame, seeded with the fingerprint of the writer's schema.
 
@@ -62,11 +59,6 @@ def digest_check(seed: int, body: bytes) -> bytes:
 def deletion_body(key: bytes, header: bytes) -> bytes:
     """What a delete's digest is over, as it has no body."""
     return key + b"\0" + header
-
-
-def delete_digest(key: bytes, header: bytes) -> Digest:
-    """The digest of a delete."""
-    return digest(DELETE_SEED, deletion_body(key, header))
 
 
 def signed(value: int) -> int:

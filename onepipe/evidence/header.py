@@ -38,11 +38,6 @@ class AuditHeader(NamedTuple):
     check: int
 
 
-def pack(epoch: bytes, sequence: int, check: int) -> bytes:
-    """The value of the `onepipe` header."""
-    return _HEADER.pack(HEADER_VERSION, epoch, sequence, check)
-
-
 def packer(epoch: bytes) -> Callable[[int, bytes], bytes]:
     """A function from a record's sequence and digest, 16 bytes, to the value of its `onepipe` header."""
     return partial(_PARTS.pack, bytes([HEADER_VERSION]) + epoch)

@@ -39,9 +39,9 @@ EXPECTED: Final = "_op_expected"
 DIGEST_HI: Final = "_op_digest_hi"
 """First lane of the record's digest (clean: of the arrival that won).
 
-It is `audit.digest.digest` over the body, seeded with its schema's fingerprint; over the whole value with
-UNDECODABLE_SEED where the schema is not known; and `delete_digest` where there is no value, with an empty header for a
-tombstone that has none.
+It is `evidence.digest.digest` over the body, seeded with its schema's fingerprint; over the whole value with
+UNDECODABLE_SEED where the schema is not known; and over the delete's `deletion_body` with DELETE_SEED where there is no
+value, with an empty header for a tombstone that has none.
 """
 DIGEST_LO: Final = "_op_digest_lo"
 """Second lane of the record's digest."""

@@ -19,7 +19,6 @@ from onepipe.errors import CorruptFile
 from onepipe.evidence.digest import signed
 from onepipe.lake.columns import NO_BUCKET
 from onepipe.lake.footer import footer_metadata, parse_footer
-from onepipe.lake.storage import Storage
 
 MAX_RUNS: Final = 4096
 """Most entries of `writers` in one footer; beyond, one entry a writer stands for all of its sequences in the file."""
@@ -125,20 +124,6 @@ class RawFooter:
 
 
 _PLAIN: Final = ("topic", "log", "partition", "first", "next", "rows", "quarantined")
-
-
-def read_footer(storage: Storage, path: str) -> RawFooter:
-    """The footer of a raw file.
-
-    Args:
-        storage: where it is.
-        path: path below the storage's root.
-
-    Raises:
-        CorruptFile: there is no such file, or it has no such footer.
-    """
-    with storage.open(path) as file:
-        return raw_footer(file, path)
 
 
 def raw_footer(file: BinaryIO, path: str) -> RawFooter:

@@ -75,15 +75,6 @@ def frame(schema_id: int) -> bytes:
     return schema_id.to_bytes(_ID_SIZE, "big")
 
 
-def single_object(fingerprint: int) -> bytes:
-    """What stands before the body in Avro's single-object encoding.
-
-    Args:
-        fingerprint: CRC-64-AVRO of the writer's canonical form, unsigned.
-    """
-    return _SINGLE_OBJECT + fingerprint.to_bytes(8, "little")
-
-
 def read_frame(value: bytes, headers: Iterable[tuple[str, bytes]] = (), *, header: str = VALUE_HEADER) -> Frame:
     """Read what a message says of its schema.
 

@@ -18,13 +18,14 @@ from confluent_kafka.schema_registry import (
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from foreign_world import MILLIS_TYPE, World, avro, body, record, world
+from raw_messages import single_object
 
 import onepipe as op
 from onepipe.audit.inventory import take_inventory
 from onepipe.audit.proof import contradictions
 from onepipe.lake.archive import ArchiveLimits
 from onepipe.lake.maintenance import compact_raw
-from onepipe.schema.framing import VALUE_HEADER, frame, single_object
+from onepipe.schema.framing import VALUE_HEADER, frame
 from onepipe.schema.model import Schema
 
 T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -7,9 +7,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from raw_messages import single_object
 
 from onepipe.errors import CodecError, DecodeError
-from onepipe.schema.framing import KEY_HEADER, VALUE_HEADER, FrameKind, frame, read_frame, single_object
+from onepipe.schema.framing import KEY_HEADER, VALUE_HEADER, FrameKind, frame, read_frame
 
 _GUID = UUID("12345678-1234-5678-1234-567812345678")
 

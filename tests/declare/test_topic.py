@@ -40,12 +40,6 @@ def test_a_document_carries_the_whole_declaration(topic: Topic) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(topics())
-def test_the_partition_is_chosen_by_the_partition_key_or_else_the_identity(topic: Topic) -> None:
-    assert topic.partition_fields == (topic.partition_key or topic.identity)
-
-
-@settings(max_examples=50, deadline=None)
-@given(topics())
 def test_a_topic_comes_back_from_a_copy_and_a_pickle(topic: Topic) -> None:
     assert copy.deepcopy(topic) == topic
     assert pickle.loads(pickle.dumps(topic)) == topic  # noqa: S301 - pickled right here

@@ -4,14 +4,14 @@ import threading
 
 import attrs
 import pytest
-from raw_messages import MILLIS, MOMENT, append, author, declare, raw, raw_rows, values
+from raw_messages import MILLIS, MOMENT, append, author, declare, raw, raw_rows, read_footer, values
 
 from onepipe.errors import CommitConflict, LakeError, PositionLost, TopicNotFound, TransportError
 from onepipe.lake import archive_run, open_lake
 from onepipe.lake.archive import ArchiveLimits, app_id, archive
 from onepipe.lake.columns import raw_schema
 from onepipe.lake.layout import check_content
-from onepipe.lake.raw_footer import Sum, read_footer
+from onepipe.lake.raw_footer import Sum
 from onepipe.lake.table import LakeTable
 from onepipe.plugins import open_transport
 from onepipe.registry import open_registry

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import archive_process
 import pytest
-from raw_messages import append, author, declare, raw, raw_rows, values
+from raw_messages import append, author, declare, raw, raw_rows, read_footer, values
 
 from onepipe.lake import open_lake
 from onepipe.lake.layout import check_content
-from onepipe.lake.raw_footer import read_footer
 from onepipe.plugins import open_transport
 from onepipe.registry import open_registry
 

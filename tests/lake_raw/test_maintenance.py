@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
-from raw_messages import append, author, declare, raw, raw_rows, values
+from raw_messages import append, author, declare, raw, raw_rows, read_footer, values
 
 from onepipe.errors import ConfigurationError, CorruptFile
 from onepipe.lake import open_lake
 from onepipe.lake.archive import ArchiveLimits, app_id, archive
 from onepipe.lake.layout import check_content
 from onepipe.lake.maintenance import checkpoint, compact_raw, vacuum
-from onepipe.lake.raw_footer import join_footers, read_footer
+from onepipe.lake.raw_footer import join_footers
 from onepipe.lake.table import LakeTable
 from onepipe.plugins import open_transport
 from onepipe.registry import open_registry

@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from raw_messages import read_footer
 
 from onepipe.errors import CorruptFile
 from onepipe.evidence.digest import signed
 from onepipe.lake import raw_footer
 from onepipe.lake.columns import bucket
-from onepipe.lake.raw_footer import NO_HOUR, RawFooter, Run, Sum, Tally, join_footers, read_footer
+from onepipe.lake.raw_footer import NO_HOUR, RawFooter, Run, Sum, Tally, join_footers
 from onepipe.lake.storage import LocalStorage
 
 LANE = st.integers(-(1 << 63), (1 << 63) - 1)

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_messages import MILLIS, MOMENT, author, declare, delete_header, stored, values
+from raw_messages import MILLIS, MOMENT, author, declare, delete_digest, delete_header, pack, stored, values
 
 from onepipe.errors import RegistryUnavailable
-from onepipe.evidence.digest import UNDECODABLE_SEED, delete_digest, digest
-from onepipe.evidence.header import AUDIT_HEADER, DELETE_HEADER, pack
+from onepipe.evidence.digest import UNDECODABLE_SEED, digest
+from onepipe.evidence.header import AUDIT_HEADER, DELETE_HEADER
 from onepipe.lake import columns as c
 from onepipe.lake.columns import raw_schema
 from onepipe.lake.raw_footer import Tally
