@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from onepipe.declaring.topic import Topic, value_type
 from onepipe.errors import DeclarationError, DecodeError, Fault, InvalidRecord, nearest
@@ -18,6 +18,9 @@ from onepipe.schema.keys import compile_key, key_values
 from onepipe.schema.values import Leaf, from_base, to_base
 
 Encoded = tuple[bytes, bytes]
+
+_SCHEMA_IDS: Final = 1 << 31
+"""Ids of schemas are below."""
 
 
 class Deletion(NamedTuple):
@@ -145,6 +148,7 @@ def _parse(header: bytes) -> dict[str, Any]:
         document = json.loads(header)
     except (ValueError, RecursionError) as error:
         raise DecodeError("a delete's header is not JSON") from error
-    if not isinstance(document, dict) or type(document.get("schema")) is not int or "version" not in document:
+    schema_id = document.get("schema") if isinstance(document, dict) else None
+    if type(schema_id) is not int or not 0 <= schema_id < _SCHEMA_IDS or "version" not in document:
         raise DecodeError("a delete's header has no schema id or no version")
     return {"event_time": None, **document}

@@ -10,6 +10,7 @@ from onepipe.cli.account import Account
 from onepipe.cli.durations import duration
 from onepipe.cli.lakes import add_json, add_lake, add_topics, existing_lake, required_in
 from onepipe.cli.output import say_progress
+from onepipe.cli.registries import Registries
 from onepipe.cli.stopping import work_until_told
 from onepipe.cli.turns import in_turn, outcome
 
@@ -24,7 +25,9 @@ def add(commands: Any) -> None:
         help="join small files, and delete what nothing refers to",
         description=(
             "Join small files of topics' tables, delete what nothing refers to any more, and write checkpoints; the "
-            "tables of the evidence likewise. It may run beside every other step. The lake alone is needed."
+            "tables of the evidence likewise. Then decode what was archived while its schema was not known, where the "
+            "registry knows it by now. It may run beside every other step. The lake alone is needed; a registry is "
+            "asked only about rows of unknown schema."
         ),
         epilog=(
             "Ctrl-C and SIGTERM end it after the topic at hand. Exit codes: 0 done; 2 could not be carried out on "
@@ -40,6 +43,11 @@ def add(commands: Any) -> None:
         help="for how long files stay that nothing refers to, and tables can be read as they were: 0s to 30d (default: "
         "7d)",
     )
+    parser.add_argument(
+        "--registry",
+        metavar="URL",
+        help="the registry (default: $ONEPIPE_REGISTRY, else none; topics that others write name theirs)",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -50,21 +58,26 @@ def run(options: argparse.Namespace) -> int:
     names = required_in(lake, options.topics)
 
     from onepipe.lake.maintenance import KEEP, require_keep
-    from onepipe.pipeline.lake_steps import keep_up
+    from onepipe.pipeline.lake_steps import decode_late, keep_up
 
     keep = KEEP if options.keep is None else options.keep
     require_keep(keep)
 
-    def step(name: str, _: threading.Event) -> MaintenanceReport:
-        return keep_up(lake, lake.topic(name), keep=keep)
-
     account = Account("maintain", names, _line, as_json=options.json)
     say_progress("maintain", names)
-    told = work_until_told([in_turn(account, names, step)])
+    with Registries(options) as registries:
+
+        def step(name: str, _: threading.Event) -> MaintenanceReport:
+            topic = lake.topic(name)
+            report = keep_up(lake, topic, keep=keep)
+            return decode_late(lake, topic, report, registries.of)
+
+        told = work_until_told([in_turn(account, names, step)])
     return outcome(account, told, endless=False)
 
 
 def _line(report: MaintenanceReport) -> str:
     tables = {"raw": report.raw, "clean": report.clean}
     joined = [f"{t.before:,} {name} files joined to {t.after:,}" for name, t in tables.items() if t and t.before]
-    return f"{report.topic}: {', '.join(joined) or 'nothing to join'}, {len(report.deleted):,} files deleted"
+    late = f", {report.reread.rows:,} rows decoded late" if report.reread and report.reread.rows else ""
+    return f"{report.topic}: {', '.join(joined) or 'nothing to join'}, {len(report.deleted):,} files deleted{late}"

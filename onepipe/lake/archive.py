@@ -24,6 +24,7 @@ from onepipe.lake.columns import raw_schema
 from onepipe.lake.raw_rows import RowReader
 from onepipe.lake.table import LakeTable
 from onepipe.observe.events import Event
+from onepipe.registry.outage import ThroughOutage
 from onepipe.registry.port import SchemaSource
 from onepipe.transport import Reader, Transport, Until
 
@@ -51,6 +52,11 @@ def archive(
 
     Exactly once: killed at any point, run again, or run by two processes at once, the rows are the same.
 
+    Where the registry cannot be asked, messages of schemas that are known go on. Of a topic that others write, the rest
+    are quarantined as of unknown schema, like those of schemas it does not have, and `onepipe.lake.reread` decodes them
+    later. Of other topics they wait in the log: evidence is of bytes and schema, so of a row whose schema is not known
+    it could not be told whether it was altered.
+
     Args:
         topic: the current declaration; its fields are the raw table's columns.
         transport: the log.
@@ -73,7 +79,8 @@ def archive(
         PositionLost: retention passed the lake's position, the log ends before it, or it is a new log and `on_new_log`
             is "raise". Nothing is skipped; what was read before is committed.
         TopicNotFound: there is no such topic, or it was deleted meanwhile; what was read before is committed.
-        RegistryUnavailable: the registry cannot be asked about a schema id.
+        RegistryUnavailable: the registry cannot be asked about a schema id of a topic that others do not write; what
+            was read before is not committed, and read again by the next run.
         TransportError: the transport failed, or gave nothing for `limits.patience` seconds.
         LakeError: the storage failed, or a field has another type than its column.
     """
@@ -81,7 +88,8 @@ def archive(
     description = transport.describe_topic(topic.name)
     lake.catalog.declare(topic)
     table = LakeTable.ensure(lake.storage, layout.raw_table(topic.name), raw_schema(topic))
-    run = ArchiveRun(topic, description, lake, table, RowReader(topic, registry, description.log), limits)
+    schemas = registry if topic.source is None else ThroughOutage(registry, f"archive of {topic.name}")
+    run = ArchiveRun(topic, description, lake, table, RowReader(topic, schemas, description.log), limits)
     run.observer, run.progress = observer, progress
     if at_linger is not None:
         run.at_linger = at_linger

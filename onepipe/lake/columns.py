@@ -72,7 +72,7 @@ class Quarantine(enum.StrEnum):
     """Why a raw row is quarantined; the text before ":" in its `_op_error`."""
 
     UNKNOWN_SCHEMA = "unknown schema"
-    """The value names a schema id the registry does not have, or names none."""
+    """The message names a schema that the registry does not have, or could not be asked about, or names none."""
     UNREADABLE = "unreadable"
     """The bytes are not what their schema says, or their schema cannot be read by the topic's."""
     ALTERED = "altered"

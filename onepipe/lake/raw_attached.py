@@ -112,7 +112,7 @@ class AttachedReader:
             batch.errors[row] = f"{reason}: {error}"
             return None
         except NotRegistered:
-            batch.errors[row] = f"{Quarantine.UNKNOWN_SCHEMA}: the registry has no schema of the key's id"
+            batch.errors[row] = f"{Quarantine.UNKNOWN_SCHEMA}: the registry gave no schema of the key's id"
             return None
         batch.schemas.update(self._keys.used)
         return made

@@ -10,6 +10,7 @@ import pyarrow as pa
 from xxhash import xxh3_128_digest
 
 from onepipe.attached.translate import is_translated
+from onepipe.bodies.deletion import deletion_schema_id
 from onepipe.bodies.transcode_columns import DecodeColumns, columns_decoder
 from onepipe.declaring.topic import Topic
 from onepipe.errors import CodecError, NotRegistered, ResolutionError, SchemaError
@@ -71,8 +72,7 @@ class RecordReader:
             if not self.framed:
                 self._translate(batch, rows, "JSON", None, start)
                 return
-            named = name if isinstance(name, str) else f"id {name}"
-            batch.refuse(rows, f"{Quarantine.UNKNOWN_SCHEMA}: the registry has no schema {named}")
+            batch.refuse(rows, _unknown(name))
             return
         seed = schema.fingerprint
         batch.set_digests(rows, [xxh3_128_digest(value[start:], seed) for value in values])
@@ -133,7 +133,11 @@ class RecordReader:
                 continue
             try:
                 schema_id, fields = self._deletes.read(key, header)
-            except (CodecError, NotRegistered) as error:
+            except NotRegistered:
+                batch.ids[row] = deletion_schema_id(header)
+                batch.errors[row] = _unknown(int(batch.ids[row]))
+                continue
+            except CodecError as error:
                 batch.errors[row] = f"{Quarantine.DELETE}: {error}"
                 continue
             batch.deleted[row] = True
@@ -144,3 +148,8 @@ class RecordReader:
         if found:
             table = delete_columns(self.fields, [fields for _, fields in found])
             batch.set_columns(np.array([row for row, _ in found]), table)
+
+
+def _unknown(name: int | str) -> str:
+    """The error of a message whose schema the registry does not have, or could not be asked about."""
+    return f"{Quarantine.UNKNOWN_SCHEMA}: the registry gave no schema {name if isinstance(name, str) else f'id {name}'}"

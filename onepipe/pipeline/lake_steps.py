@@ -38,6 +38,7 @@ from onepipe.lake.upkeep import MaintenanceReport
 from onepipe.lake.upkeep import maintain as maintain_topic
 from onepipe.observe.events import DedupCommitted, Event, Verified
 from onepipe.pipeline.parts import Parts
+from onepipe.registry.port import SchemaSource
 from onepipe.transport import Until
 
 What: TypeAlias = type | Topic | str
@@ -121,7 +122,7 @@ def maintain(parts: Parts, what: What, *, keep: dt.timedelta | None, target_rows
     rows = _target_rows(target_rows)
     topic = parts.topics.resolve(what)
     report = keep_up(parts.lake, topic, keep=KEEP if keep is None else keep, target_rows=rows)
-    return attrs.evolve(report, reread=reread(parts.lake, topic, parts.topics.schemas(topic)))
+    return decode_late(parts.lake, topic, report, parts.topics.schemas)
 
 
 def keep_up(lake: Lake, topic: Topic, *, keep: dt.timedelta, target_rows: int = TARGET_ROWS) -> MaintenanceReport:
@@ -130,6 +131,26 @@ def keep_up(lake: Lake, topic: Topic, *, keep: dt.timedelta, target_rows: int = 
     if topic.name != EVIDENCE.name:
         maintain_topic(lake, EVIDENCE, keep=keep)
     return report
+
+
+def decode_late(
+    lake: Lake, topic: Topic, report: MaintenanceReport, schemas: Callable[[Topic], SchemaSource | None]
+) -> MaintenanceReport:
+    """Read again what a topic, and the evidence, were archived with while the registry did not know its schema.
+
+    Args:
+        lake: where the tables are.
+        topic: the current declaration.
+        report: what maintenance did so far.
+        schemas: where a topic's schemas are found; None leaves its rows as they are.
+
+    Raises:
+        RegistryUnavailable: a registry cannot be asked about a schema; what was done before stays.
+    """
+    if topic.name != EVIDENCE.name and (source := schemas(EVIDENCE)) is not None:
+        reread(lake, EVIDENCE, source)
+    source = schemas(topic)
+    return report if source is None else attrs.evolve(report, reread=reread(lake, topic, source))
 
 
 def verify(parts: Parts, what: What, *, level: Level) -> Verdict:

@@ -95,7 +95,13 @@ def test_a_tombstone_is_quarantined_with_its_reason(topic, registry):
 
 @pytest.mark.parametrize(
     "header",
-    [{"schema": 1}, {"schema": 99, "version": [1]}, {"schema": 1, "version": []}, {"schema": 1, "version": ["x"]}],
+    [
+        {"schema": 1},
+        {"schema": 1, "version": []},
+        {"schema": 1, "version": ["x"]},
+        {"schema": -1, "version": [1]},
+        {"schema": 1 << 70, "version": [1]},
+    ],
 )
 def test_a_delete_that_cannot_be_read_is_quarantined(topic, registry, header):
     author(topic, registry)
@@ -103,6 +109,14 @@ def test_a_delete_that_cannot_be_read_is_quarantined(topic, registry, header):
     (row,) = read(topic, registry, [message._replace(value=None, headers=delete_header(**header))])
     assert row["_op_error"].startswith("bad delete: ")
     assert row["_op_deleted"] is False
+
+
+def test_a_delete_of_an_unknown_schema_is_quarantined_as_such(topic, registry):
+    (message,) = stored(author(topic, registry).record(values(1)))
+    headers = delete_header(schema=99, version=[1])
+    (row,) = read(topic, registry, [message._replace(value=None, headers=headers)])
+    assert row["_op_error"] == "unknown schema: the registry gave no schema id 99"
+    assert (row["_op_schema"], row["_op_deleted"]) == (99, False)
 
 
 def test_an_altered_body_is_quarantined_with_the_check_it_should_have(topic, registry):
