@@ -20,6 +20,8 @@ from onepipe.transport import TopicPartition
 from onepipe_kafka.client import Rebalance
 
 _JOIN_MILLISECONDS: Final = 60_000
+_COORDINATOR: Final = "coordinator-"
+"""What kafka-python puts before a broker's number to name the connection to it as coordinator."""
 
 _Tell: TypeAlias = Callable[[frozenset[TopicPartition]], None]
 _Telling: TypeAlias = tuple[_Tell, frozenset[TopicPartition], KafkaFuture]
@@ -62,8 +64,15 @@ class Membership(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka
         return done.result()
 
     def leave(self, close: Callable[[], Any]) -> None:
-        """Leave the group by `close`; what the group gives meanwhile is not taken."""
+        """Leave the group by `close`; what the group gives meanwhile is not taken.
+
+        A broker hears nothing else on a connection before it has answered a join there, for which it waits for the
+        other members: so who joins says on another connection that it leaves.
+        """
         self._leaving = True
+        coordinator, known = self._coordinator, str(self._coordinator.coordinator_id)
+        if coordinator._join_task is not None and known.startswith(_COORDINATOR):  # noqa: SLF001 - as above
+            coordinator.coordinator_id = int(known.removeprefix(_COORDINATOR))
         self.run(close)
 
     def end(self) -> None:

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.kafka
 BOTH = pytest.mark.parametrize("scheme", ["kafka", "kafka+confluent"])
 POLLS = 600
 SECONDS = 30.0
+AT_ONCE_SECONDS = 15.0
+"""Less than the 30 s for which an answer is waited for."""
 
 
 @pytest.fixture
@@ -82,3 +84,17 @@ def test_a_member_may_leave_while_it_joins(transport: Transport, scheme: str) ->
         assert listener.held() == frozenset()
     last = transport.group_reader([partition.topic], f"group-{partition.topic}")
     poll_until_given(last, partition)
+
+
+@BOTH
+def test_who_waits_for_the_other_members_leaves_at_once(transport: Transport, scheme: str) -> None:
+    partition = new_topic(transport)
+    first, second = (transport.group_reader([partition.topic], f"group-{partition.topic}") for _ in range(2))
+    poll_until_given(first, partition)
+    second.poll(1, 1.0)  # it waits for the first, which does not poll
+    begun = time.monotonic()
+    second.close()
+    assert time.monotonic() - begun < AT_ONCE_SECONDS
+    poll_until_given(first, partition)
+    first.commit({partition: 1})
+    assert first.committed(partition) == 1
