@@ -76,10 +76,15 @@ class Flight:
     distance: int = op.field(ge=0, doc="miles")
 
 
-def flight_class(topic: str) -> type[Flight]:
-    """The declaration of flights for a topic of another name: all else is as `Flight` declares it."""
+def flight_class(topic: str, *, by_name: bool = True) -> type[Flight]:
+    """The declaration of flights for a topic of another name: all else is as `Flight` declares it.
+
+    Args:
+        topic: name of the topic.
+        by_name: whether records are audited by name, for which a log must tell where it stored each; else by counts.
+    """
     declared = op.topic_of(Flight)
-    if topic == declared.name:
+    if topic == declared.name and by_name:
         return Flight
 
     class Renamed(Flight):
@@ -92,7 +97,7 @@ def flight_class(topic: str) -> type[Flight]:
         event_time=declared.event_time,
         checks=declared.checks,
         owner=declared.owner,
-        audit=declared.audit,
+        audit=declared.audit if by_name else "counted",
     )(Renamed)
     return made
 

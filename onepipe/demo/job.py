@@ -27,8 +27,9 @@ from onepipe.demo.flights import Flight, delays_by_carrier, flight_class, flight
 from onepipe.demo.notes import Earlier, Notes, Published
 from onepipe.demo.places import Places
 from onepipe.demo.tampering import Tampered, Tampering, tamper_with_clean, tamper_with_log, tamper_with_raw, unnamed
-from onepipe.errors import InvalidRecord, NotAuthorized, TopicNotFound
+from onepipe.errors import ConfigurationError, InvalidRecord, NotAuthorized, TopicNotFound
 from onepipe.lake.account import account
+from onepipe.transport import Capability
 
 if TYPE_CHECKING:
     import os
@@ -140,7 +141,8 @@ def run_job(
 
     Raises:
         MissingDependency: the data package, or one that the log or the lake needs, is not installed.
-        ConfigurationError: the folder holds something else, or a job of other figures; or a place is none.
+        ConfigurationError: the folder holds something else, or a job of other figures; a place is none, or one where
+            what is tampered with could not be named.
     """
     return _Job(Path(folder).absolute(), seed, tampering, flights, progress, places or Places()).run()
 
@@ -167,8 +169,8 @@ class _Job:
         source = self._source()
         published = earlier.published if earlier is not None else None
         topic = self._start_over(earlier) if earlier is None or published is None else earlier.topic
-        record = flight_class(topic)
         with self._connect() as pipe:
+            record = flight_class(topic, by_name=_names_records(pipe))
             if published is None:
                 published = self._publish(pipe, record, source)
             tampered = self._tamper_with_log(pipe, topic_of(record))
@@ -254,9 +256,15 @@ class _Job:
         """See that what is elsewhere is there, and delete the topic that an earlier job began to publish.
 
         A writer that was killed can vouch for nothing: so the topic is not gone on with.
+
+        Raises:
+            ConfigurationError: what is tampered with could not all be named over this log.
         """
         url, registry = self.places.transport or "memory://", self.places.registry or "memory://"
         with op.connect(url, registry=registry, lake=self.places.lake_in(self.folder)) as pipe:
+            if self.tampering and not _names_records(pipe):
+                message = "this log does not tell where it stored a record, so a lost one would have no name"
+                raise ConfigurationError(message, remedy="tamper with a demo in a folder, or over Kafka")
             pipe.lake.topics()
             if earlier is not None and self.places.transport:
                 with suppress(TopicNotFound, NotAuthorized):
@@ -282,6 +290,11 @@ class _Job:
     def _tamper_with_lake(self, lake: Lake, topic: Topic, earlier: list[Tampered]) -> list[Tampered]:
         in_raw = tamper_with_raw(lake, topic, self.plan[Hop.RAW], self.seed, earlier)
         return in_raw + tamper_with_clean(lake, topic, self.plan[Hop.CLEAN], self.seed, [*earlier, *in_raw])
+
+
+def _names_records(pipe: op.Pipeline) -> bool:
+    """Whether records can be audited by name, for which the log tells where it stored each one."""
+    return Capability.ACKNOWLEDGED_OFFSETS in pipe.transport.capabilities
 
 
 def publish_events(
