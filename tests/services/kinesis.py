@@ -31,7 +31,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
 }
 """AWS's variables with which clients sign; the services here take any."""
 
-_READY_SECONDS: Final = 60.0
+_READY_SECONDS: Final = 120.0
 _QUICK: Final = {
     f"{what}_DURATION": "5ms"
     for what in ("CREATE_STREAM", "DELETE_STREAM", "MERGE_SHARDS", "SPLIT_SHARD", "UPDATE_SHARD_COUNT")
@@ -89,14 +89,17 @@ def process(
 
 
 @contextlib.contextmanager
-def kinesis_mock() -> Iterator[Kinesis]:
-    """A kinesis-mock of one's own, running.
+def kinesis_mock(ports: tuple[int, int] | None = None) -> Iterator[Kinesis]:
+    """A kinesis-mock of one's own, running; what it holds ends with it.
+
+    Args:
+        ports: for plain and for encrypted requests; free ones where None.
 
     Raises:
         Missing: Node, or what installs the package, is not there.
     """
     node, package = require_command("node", "Node.js, 20 or later"), _package()
-    plain, encrypted = free_ports(2)
+    plain, encrypted = ports or free_ports(2)
     environment = {
         **_QUICK,
         "KINESIS_MOCK_PLAIN_PORT": str(plain),

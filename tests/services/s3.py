@@ -23,7 +23,7 @@ VARIABLE: Final = "ONEPIPE_TEST_S3"
 VERSION: Final = "v1.8.0"
 REGION: Final = "us-east-1"
 
-_READY_SECONDS: Final = 30.0
+_READY_SECONDS: Final = 120.0
 
 
 class S3Store:
