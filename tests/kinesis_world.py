@@ -14,7 +14,7 @@ from onepipe_kinesis.errors import Failure
 from onepipe_kinesis.transport import KinesisTransport
 
 QUICK = {"fetch.interval.ms": "20", "topic.watch.ms": "0", "group.sync.ms": "20"}
-PATIENCE = 60.0
+PATIENCE = 150.0
 
 
 class World:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from archiver_process import Places
 from archiver_world import ArchiverWorld, Logged, rounds
 from kinesis_world import QUICK, until
 from raw_messages import declare
-from services.kinesis import Kinesis
+from services.kinesis import Kinesis, kinesis_mock
+from services.service import start_own
 
 pytestmark = [pytest.mark.kinesis, pytest.mark.slow]
 
@@ -98,19 +100,26 @@ def read_envelope(data: bytes) -> tuple[bytes, int, int, list[tuple[bytes, bytes
     return data[13:29], number, partition, messages
 
 
+@pytest.fixture(scope="module")
+def own() -> Iterator[Kinesis]:
+    """A service of this module's own: its topic of evidence is that of this module's registries."""
+    with contextlib.ExitStack() as stack:
+        yield start_own("Kinesis", lambda: stack.enter_context(kinesis_mock()))
+
+
 @pytest.fixture(params=["sqlite", "dynamodb"])
-def world(kinesis: Kinesis, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[KinesisWorld]:
+def world(own: Kinesis, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[KinesisWorld]:
     registry = f"sqlite:///{tmp_path}/registry.db"
-    url = kinesis.url(registry)
+    url = own.url(registry)
     if request.param == "dynamodb":
-        url = kinesis.url("dynamodb", **{"positions.endpoint": request.getfixturevalue("dynamodb")})
+        url = own.url("dynamodb", **{"positions.endpoint": request.getfixturevalue("dynamodb")})
     topic = declare(f"Widgets-{uuid.uuid4().hex}")
-    made = KinesisWorld(Places(url, str(tmp_path / "lake"), registry, SETTINGS), topic, boto=kinesis.client())
+    made = KinesisWorld(Places(url, str(tmp_path / "lake"), registry, SETTINGS), topic, boto=own.client())
     with made.connect() as pipe:
         pipe.register(topic, partitions=4)
     yield made
     made.abandon()
-    with made.connect() as pipe:
+    with made.connect() as pipe:  # evidence is written by one registry, and the next test has another
         for name in pipe.transport.topics():
             pipe.transport.delete_topic(name)
 
