@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from onepipe.arguments import require_count
+from onepipe.arguments import require_a, require_count
 from onepipe.codec import find_codec
 from onepipe.declaring.record import is_record, record_info, topic_of
 from onepipe.declaring.topic import Topic
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 DEFAULT_PARTITIONS: Final = 4
 _MOST_PARTITIONS: Final = 100_000
+_MILLISECOND: Final = dt.timedelta(milliseconds=1)
+_CLEANUP: Final = "cleanup.policy"
+"""Kafka's name of what becomes of old messages: other logs know no compaction."""
 
 
 @attrs.frozen
@@ -53,6 +57,55 @@ class Opened(Readable):
     schema_id: int
 
 
+@attrs.frozen
+class _Stored:
+    """How a new topic's messages are to be kept, where that is said.
+
+    Attributes:
+        retention_ms: for how long; None leaves it to the transport.
+        settings: by the transport's names.
+    """
+
+    retention_ms: int | None
+    settings: Mapping[str, str]
+
+    @classmethod
+    def of(cls, retention: dt.timedelta | None, settings: Mapping[str, str] | None) -> _Stored:
+        """What a caller says.
+
+        Raises:
+            ConfigurationError: of another type, or not for at least a millisecond.
+        """
+        require_a(dt.timedelta, "retention", retention, "a datetime.timedelta")
+        require_a(Mapping, "settings", settings, "a dict")
+        if retention is not None and retention < _MILLISECOND:
+            raise ConfigurationError("retention is at least a millisecond", remedy="timedelta(days=7)")
+        named = {str(name): str(value) for name, value in (settings or {}).items()}
+        return cls(None if retention is None else retention // _MILLISECOND, named)
+
+    def __bool__(self) -> bool:
+        return self.retention_ms is not None or bool(self.settings)
+
+    def require_safe(self, topic: Topic) -> None:
+        """Require that it may be said of a topic, and loses nothing that its records' truth depends on.
+
+        Raises:
+            ConfigurationError: others create the topic; or compaction, which keeps the last message of an identity,
+                would take what the merge policy still needs.
+        """
+        if self and topic.source is not None:
+            raise ConfigurationError("a topic that others write is theirs to create", topic=topic.name)
+        if "compact" not in self.settings.get(_CLEANUP, ""):
+            return
+        declared = (topic.merge, *(topic.rules(field.name).merge for field in topic.record.fields))
+        if topic.merge is None or any(policy.name != "latest" for policy in declared if policy is not None):
+            raise ConfigurationError(
+                "compaction keeps the last message of an identity alone, and the merge policy needs earlier ones",
+                topic=topic.name,
+                remedy=f"leave out {_CLEANUP}; only merge=latest(…) goes with it",
+            )
+
+
 class Topics:
     """Resolves, registers and creates topics, each once. Thread-safe."""
 
@@ -74,27 +127,40 @@ class Topics:
         """
         return self._registry.topic(what) if isinstance(what, str) else _declared(what)
 
-    def open(self, what: type | Topic | str, *, partitions: int | None = None, allow: Collection[str] = ()) -> Opened:
+    def open(
+        self,
+        what: type | Topic | str,
+        *,
+        partitions: int | None = None,
+        allow: Collection[str] = (),
+        retention: dt.timedelta | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> Opened:
         """Register a declaration and create its topic where it does not exist yet.
 
         Args:
             what: a record class, a topic, or the name of a registered one.
             partitions: how many partitions a new topic gets.
             allow: changes of an earlier declaration that are wanted: "merge", "checks", …
+            retention: how long a new topic keeps messages; what the transport does by itself where None.
+            settings: further settings of a new topic, by the transport's names.
 
         Raises:
             Incompatible: the declaration cannot follow the registered one.
             DeclarationError: a class that declares no topic, or one that asks for a codec there is not.
-            ConfigurationError: the topic exists with another number of partitions.
+            ConfigurationError: the topic exists with another number of partitions; or a setting is unknown, or would
+                lose records that the merge policy needs.
         """
         if partitions is not None:
             require_count("partitions", partitions, most=_MOST_PARTITIONS)
+        stored = _Stored.of(retention, settings)
         known = self._opened.get(what) if _may_name(what) else None
-        if known is not None and not allow:
+        if known is not None and not allow and not stored:
             _require_partitions(known.description, partitions)
             return known
         with self._lock:
             topic = self.resolve(what)
+            stored.require_safe(topic)
             if topic.source is not None:
                 opened = self._attached(topic, allow)
                 self._opened[what] = opened
@@ -104,7 +170,12 @@ class Topics:
             if partitions is not None:
                 self._require_free_or_equal(topic.name, partitions)
             registered = self._registry.register(topic, allow=allow)
-            description = self._transport.create_topic(topic.name, partitions=partitions or self._partitions)
+            description = self._transport.create_topic(
+                topic.name,
+                partitions=partitions or self._partitions,
+                retention_ms=stored.retention_ms,
+                settings=stored.settings,
+            )
             _require_partitions(description, partitions)
             classes = record_info(what).classes if isinstance(what, type) else {}
             opened = Opened(topic, description, classes, registered.schema_id)

@@ -101,7 +101,13 @@ class Pipeline:
         return self._parts.lake
 
     def register(
-        self, what: type | Topic | str, *, partitions: int | None = None, allow: Collection[str] = ()
+        self,
+        what: type | Topic | str,
+        *,
+        partitions: int | None = None,
+        allow: Collection[str] = (),
+        retention: dt.timedelta | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> Topic:
         """Register a declaration and create its topic; publishing and archiving do so by themselves.
 
@@ -109,13 +115,20 @@ class Pipeline:
             what: a record class, a topic, or the name of a registered one.
             partitions: how many partitions a new topic gets.
             allow: changes of an earlier declaration that are wanted: "merge", "checks", …
+            retention: how long a new topic keeps messages; as the transport does by itself where None.
+            settings: further settings of a new topic, by the transport's names: `{"replication.factor": "3"}`.
+
+        A topic that exists stays as it is: another number of partitions is an error, other settings are logged.
 
         Raises:
             Incompatible: the declaration cannot follow the registered one; names each field and what would mend it.
+            ConfigurationError: the topic has another number of partitions; or a setting is unknown to the transport,
+                or would lose records that the merge policy needs.
         """
         require_a(Collection, "allow", allow, "a sequence of words such as ('merge',)")
         words = [allow] if isinstance(allow, str) else [str(word) for word in allow]
-        return self._parts.open(what, partitions=partitions, allow=words).topic
+        options = {"partitions": partitions, "allow": words, "retention": retention, "settings": settings}
+        return self._parts.open(what, **options).topic
 
     def producer(
         self,
