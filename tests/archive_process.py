@@ -10,17 +10,17 @@ from raw_messages import declare
 from onepipe.errors import CommitConflict
 from onepipe.lake import open_lake
 from onepipe.lake.archive import ArchiveLimits, archive
+from onepipe.lake.committing import Committing
 from onepipe.lake.maintenance import compact_raw
 from onepipe.lake.raw_files import RawFileWriter
 from onepipe.lake.storage import LocalStorage
-from onepipe.lake.table import LakeTable
 from onepipe.plugins import open_transport
 from onepipe.registry import open_registry
 
 POINTS = {
     "spill": (RawFileWriter, "spill"),
     "publish": (LocalStorage, "publish"),
-    "commit": (LakeTable, "_transact"),
+    "commit": (Committing, "transact"),
     "durable": (LocalStorage, "make_durable"),
 }
 

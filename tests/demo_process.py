@@ -30,10 +30,10 @@ from onepipe.demo.notes import Notes
 from onepipe.demo.places import Places
 from onepipe.demo.tampering import Tampering
 from onepipe.lake.archive import ArchiveLimits
+from onepipe.lake.committing import Committing
 from onepipe.lake.engine import Engine
 from onepipe.lake.raw_files import RawFileWriter
 from onepipe.lake.storage import LocalStorage
-from onepipe.lake.table import LakeTable
 from onepipe.publishing.producer import Producer
 
 SEED = 2013
@@ -45,7 +45,7 @@ POINTS = {
     "raw rows": (RawFileWriter, "add"),
     "raw file": (RawFileWriter, "finish"),
     "file": (LocalStorage, "publish"),
-    "commit": (LakeTable, "_transact"),
+    "commit": (Committing, "transact"),
     "merging": (Engine, "stream"),
     "proof": (Ledger, "add_proofs"),
     "seal": (Ledger, "seal"),

@@ -19,14 +19,14 @@ from interrupted import interrupt_at
 
 import onepipe as op
 from onepipe.lake.archive import ArchiveLimits
+from onepipe.lake.committing import Committing
 from onepipe.lake.raw_files import RawFileWriter
 from onepipe.lake.s3 import S3Storage
-from onepipe.lake.table import LakeTable
 
 POINTS = {
     "finish": (RawFileWriter, "finish"),
     "publish": (S3Storage, "publish"),
-    "commit": (LakeTable, "_transact"),
+    "commit": (Committing, "transact"),
     "durable": (S3Storage, "make_durable"),
 }
 T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

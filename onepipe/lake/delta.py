@@ -1,6 +1,6 @@
 """Delta Lake through `deltalake`: its handles, errors, columns and statistics, and the files of a version.
 
-Only `onepipe.lake.table` uses this module; deltalake is imported on use.
+Only `onepipe.lake.table` and `onepipe.lake.committing` use this module; deltalake is imported on use.
 """
 
 from __future__ import annotations

@@ -41,3 +41,20 @@ def parse_footer(file: BinaryIO, path: str, kind: str, parse: Callable[[dict[str
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CorruptFile(f"{path} has no footer of a {kind} file") from error
     raise CorruptFile(f"{path} is of format {found}", remedy="upgrade onepipe")
+
+
+def row_count(stream: BinaryIO, path: str) -> int:
+    """How many rows an open Parquet file says it has.
+
+    Args:
+        stream: the file; it can seek.
+        path: what to call it in an error.
+
+    Raises:
+        CorruptFile: it is not a Parquet file.
+    """
+    try:
+        rows: int = pq.read_metadata(stream).num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptFile(f"{path} is not a Parquet file") from error
+    return rows

@@ -1,35 +1,25 @@
 """A table of the lake: our own Parquet files, made visible by atomic commits that carry progress with the data.
 
-The table format is Delta, used through few calls (`onepipe.lake.delta`) so that
-another format can stand in. What Delta does not check is checked here: that the files of a commit exist with the size
-and rows they claim, that a removed file is still there, and that progress is what the committer believed it to be. The
-progress of an application is read, compared and committed on one handle, so two committers of the same progress
-cannot both succeed.
-
-A commit may be made although nobody hears so: a remote storage's answer can be lost. So each commit carries a random
-mark; where one fails, the table's log is read again, and the mark tells whether it was made.
+The table format is Delta, used through few calls (`onepipe.lake.delta`) so that another format can stand in.
+`onepipe.lake.committing` makes the commits, and checks what Delta does not.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-import logging
-import os
 import re
-import secrets
 import threading
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from onepipe.arguments import require_count, require_moment
-from onepipe.errors import CommitConflict, CorruptFile, LakeError
+from onepipe.errors import LakeError
+from onepipe.lake.committing import NOTE, Committing, require_file
 from onepipe.lake.delta import (
     LakeFile,
     NewFile,
@@ -41,10 +31,9 @@ from onepipe.lake.delta import (
     lacks_column,
     lake_errors,
     live_files,
-    live_paths,
     open_handle,
-    statistics_text,
 )
+from onepipe.lake.footer import row_count
 from onepipe.lake.storage import Storage
 
 if TYPE_CHECKING:
@@ -54,15 +43,8 @@ __all__ = ["Commit", "LakeFile", "LakeTable", "NewFile", "Snapshot", "Statistic"
 
 _PROPERTIES: Final = {"delta.dataSkippingNumIndexedCols": "-1"}
 """Properties of a new table: statistics of all columns are read; Delta's default, the first 32, leaves out ours."""
-NOTE: Final = "onepipe"
-"""Key of the note in a commit's metadata."""
-_LOG: Final = logging.getLogger(__name__)
 _LOGGED: Final = re.compile(r"/\d{20}\.(json|checkpoint\.[\w.-]*parquet)\Z")
 """An entry of a table's log."""
-_PAUSES: Final = (0.2, 1.0, 5.0)
-"""Seconds to wait before a commit that failed at a remote storage is tried again."""
-_MARK: Final = "onepipe-commit"
-"""Key of a random mark by which a committer finds its commit again among others' that came right after it."""
 
 
 @attrs.frozen
@@ -117,7 +99,7 @@ class Snapshot:
 
     def _rows_of(self, path: str) -> int:
         with self._storage.open(f"{self._root}/{path}") as stream:
-            return _rows(stream, f"{self._root}/{path}")
+            return row_count(stream, f"{self._root}/{path}")
 
 
 class LakeTable:
@@ -261,11 +243,15 @@ class LakeTable:
             LakeError: the storage failed; whether the commit was made is seen in the progress.
         """
         for file in adds:
-            _check(self.storage, self.root, file)
+            require_file(self.storage, self.root, file)
         self.storage.make_durable(*(f"{self.root}/{file.path}" for file in adds))
         with self._lock, lake_errors(self.root):
             self._refresh()
-            version = self._commit(adds, removes, progress or {}, note or {})
+            committing = Committing(self.storage, self.root, self._handle, adds, removes, progress or {}, note or {})
+            try:
+                version = committing.run()
+            finally:
+                self._handle = committing.handle
         self.storage.make_durable(f"{self.root}/_delta_log/{version:020}.json")
         return version
 
@@ -329,103 +315,3 @@ class LakeTable:
             self._handle.update_incremental()
         else:
             self._handle, self._options = open_handle(self.storage, self.root), options
-
-    def _commit(
-        self,
-        adds: Sequence[NewFile],
-        removes: Sequence[str],
-        progress: Mapping[str, tuple[int | None, int]],
-        note: Mapping[str, Any],
-    ) -> int:
-        """Commit once, however often the storage's answers are lost; the new version.
-
-        A commit whose first attempt arrives late after all meets the second one at the same version, and one of them is
-        refused: the mark they share tells that this was no other process.
-        """
-        conflicts = deltalake_module().exceptions.CommitFailedError
-        since, mark = self._handle.version(), secrets.token_hex(16)
-        for pause in (*_PAUSES, None) if self.storage.remote else (None,):
-            self._check_believed(adds, removes, progress)
-            try:
-                return self._transact(adds, removes, progress, note, mark)
-            except Exception as error:
-                self._handle = open_handle(self.storage, self.root)
-                if (version := self._version_of(mark, since)) is not None:
-                    return version
-                if pause is None or isinstance(error, conflicts):
-                    raise
-                _LOG.warning("%s: a commit failed without being made; trying again in %s s", self.root, pause)
-                time.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
-
-    def _version_of(self, mark: str, since: int) -> int | None:
-        """The version later than `since` that the commit of a mark made; None where there is none."""
-        later = self._handle.version() - since
-        entries = self._handle.history(later) if later > 0 else []
-        return next((int(entry["version"]) for entry in entries if entry.get(_MARK) == mark), None)
-
-    def _check_believed(
-        self, adds: Sequence[NewFile], removes: Sequence[str], progress: Mapping[str, tuple[int | None, int]]
-    ) -> None:
-        for app_id, (expected, new) in progress.items():
-            found = self._handle.transaction_version(app_id)
-            if found != expected:
-                raise CommitConflict(f"{self.root}: progress of {app_id} is {found}, not {expected}")
-            if expected is not None and new < expected:
-                raise LakeError(f"{self.root}: progress of {app_id} cannot go back from {expected} to {new}")
-        if not removes:
-            return
-        present = live_paths(self._handle)
-        if gone := [path for path in removes if path not in present]:
-            raise CommitConflict(f"{self.root}: another process removed {gone[0]} first")
-        if again := [file.path for file in adds if file.path in present]:
-            raise CommitConflict(f"{self.root}: {again[0]} is in the table already")
-
-    def _transact(
-        self,
-        adds: Sequence[NewFile],
-        removes: Sequence[str],
-        progress: Mapping[str, tuple[int | None, int]],
-        note: Mapping[str, Any],
-        mark: str,
-    ) -> int:
-        delta = deltalake_module()
-        now = int(time.time() * 1000)
-        before = self._handle.version()
-        actions = [
-            *(delta.transaction.AddAction(f.path, f.size, {}, now, True, statistics_text(f)) for f in adds),
-            *(delta.transaction.RemoveAction(path, True, now) for path in removes),
-        ]
-        properties = delta.CommitProperties(
-            app_transactions=[delta.Transaction(app_id, new) for app_id, (_, new) in progress.items()],
-            custom_metadata={NOTE: json.dumps(note), _MARK: mark},
-        )
-        self._handle.create_write_transaction(
-            actions, mode="append", schema=self._handle.schema(), commit_properties=properties
-        )
-        self._handle.update_incremental()
-        latest: int = self._handle.version()
-        version = latest if latest == before + 1 else self._version_of(mark, before)
-        if version is None:
-            raise LakeError(f"{self.root}: the log does not hold the commit that was made")
-        return version
-
-
-def _check(storage: Storage, root: str, file: NewFile) -> None:
-    """Raise CorruptFile unless the file exists with the size and rows it claims."""
-    path = f"{root}/{file.path}"
-    with storage.open(path) as stream:
-        if (size := stream.seek(0, os.SEEK_END)) != file.size:
-            raise CorruptFile(f"{path} has {size} bytes, not {file.size}")
-        rows = _rows(stream, path)
-    if rows != file.rows:
-        raise CorruptFile(f"{path} has {rows} rows, not {file.rows}")
-
-
-def _rows(stream: BinaryIO, path: str) -> int:
-    """How many rows a Parquet file says it has."""
-    try:
-        rows: int = pq.read_metadata(stream).num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise CorruptFile(f"{path} is not a Parquet file") from error
-    return rows

@@ -12,6 +12,7 @@ from storage_contract import StorageContract
 
 from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile, LakeError, RegistryUnavailable
 from onepipe.lake import layout
+from onepipe.lake.committing import Committing
 from onepipe.lake.storage import LocalStorage, open_storage
 from onepipe.lake.table import LakeTable, NewFile
 
@@ -80,7 +81,7 @@ def test_nothing_is_committed_before_it_is_durable(storage, tmp_path, flushed, m
     def stop(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(LakeTable, "_transact", stop)
+    monkeypatch.setattr(Committing, "transact", stop)
     with pytest.raises(KeyboardInterrupt):
         table.commit([NewFile("2020/a.parquet", 1, size)])
     root = tmp_path / "lake" / "clean"

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from onepipe.errors import CommitConflict, ConfigurationError, CorruptFile, LakeError
+from onepipe.lake.committing import Committing
 from onepipe.lake.layout import file_hash
 from onepipe.lake.storage import LocalStorage
 from onepipe.lake.table import LakeTable, NewFile
@@ -197,14 +198,14 @@ def test_progress_never_goes_back(table):
 
 def test_another_handle_that_commits_in_between_makes_a_conflict(storage, table, monkeypatch):
     other = LakeTable.find(storage, "raw/T")
-    believe = LakeTable._check_believed
+    believe = Committing.check_believed
 
     def slow(self, *args):
         believe(self, *args)
         monkeypatch.undo()
         other.commit([put(storage, [7])], progress={"log/0": (None, 8)})
 
-    monkeypatch.setattr(LakeTable, "_check_believed", slow)
+    monkeypatch.setattr(Committing, "check_believed", slow)
     with pytest.raises(CommitConflict):
         table.commit([put(storage, [1])], progress={"log/0": (None, 2)})
     assert [file.rows for file in table.snapshot().files] == [1]
@@ -214,14 +215,14 @@ def test_another_handle_that_commits_in_between_makes_a_conflict(storage, table,
 
 def test_commits_about_other_progress_do_not_conflict_and_know_their_version(storage, table, monkeypatch):
     other = LakeTable.find(storage, "raw/T")
-    believe = LakeTable._check_believed
+    believe = Committing.check_believed
 
     def slow(self, *args):
         believe(self, *args)
         monkeypatch.undo()
         assert other.commit([put(storage, [7])], progress={"log/1": (None, 8)}) == 1
 
-    monkeypatch.setattr(LakeTable, "_check_believed", slow)
+    monkeypatch.setattr(Committing, "check_believed", slow)
     assert table.commit([put(storage, [1])], progress={"log/0": (None, 2)}) == 2
     assert table.progress(["log/0", "log/1"]) == {"log/0": 2, "log/1": 8}
 
