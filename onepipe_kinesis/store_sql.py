@@ -8,8 +8,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from onepipe.database import BUSY_TIMEOUT, WRITES, open_engine
 from onepipe.errors import TransportError
-from onepipe.registry.engine import BUSY_TIMEOUT, WRITES, open_engine
 from onepipe_kinesis.store import Document
 
 _metadata: Final = sa.MetaData()

@@ -18,8 +18,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from typing_extensions import override
 
+from onepipe.database import BUSY_TIMEOUT, WRITES, open_engine
 from onepipe.errors import ClosedError, RegistryError, RegistryUnavailable
-from onepipe.registry.engine import BUSY_TIMEOUT, WRITES, open_engine
 from onepipe.registry.port import Store, StoredVersion, schema_guid
 
 _T = TypeVar("_T")

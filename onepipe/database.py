@@ -1,4 +1,7 @@
-"""Opening a database for the SQL store: which URLs, and how SQLite is made safe for several processes."""
+"""Opening the databases that keep registries and positions: which URLs, and SQLite made safe for several processes.
+
+Needs SQLAlchemy.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +35,14 @@ def open_engine(url: str, busy_timeout: float) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError) as error:
-        raise ConfigurationError("the registry's URL is not of the form sqlite:///path or postgresql://…") from error
+        raise ConfigurationError("the database's URL is not of the form sqlite:///path or postgresql://…") from error
     database = parsed.drivername.partition("+")[0]
     if database not in _DRIVERS:
-        raise ConfigurationError(f"a registry is kept in SQLite or PostgreSQL, not in {database!r}")
+        raise ConfigurationError(f"the database is SQLite or PostgreSQL, not {database!r}")
     if parsed.drivername == database:
         parsed = parsed.set(drivername=_DRIVERS[database])
     if database == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise ConfigurationError("a SQLite registry needs a file", remedy="sqlite:///path, or memory:// for none")
+        raise ConfigurationError("a SQLite database needs a file", remedy="sqlite:///path")
     _require_text(url)
     settings: dict[str, Any] = {"connect_args": {"timeout": busy_timeout}} if database == "sqlite" else {}
     try:
@@ -59,9 +62,9 @@ def _require_text(url: str) -> None:
     try:
         url.encode()
     except UnicodeEncodeError:
-        raise ConfigurationError("the registry's URL holds a lone surrogate, which is not text") from None
+        raise ConfigurationError("the database's URL holds a lone surrogate, which is not text") from None
     if "\0" in url or "%00" in url:
-        raise ConfigurationError("the registry's URL holds a null byte, which is in no path")
+        raise ConfigurationError("the database's URL holds a null byte, which is in no path")
 
 
 def _prepare_sqlite(busy_timeout: float, connection: Any, _record: object) -> None:
