@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from onepipe.url import Url
 
 _DYNAMODB: Final = "dynamodb"
 _DATABASES: Final = ("sqlite", "postgresql")
+_DIGITS: Final = re.compile(r"[0-9]{1,18}")
 
 
 def _whole(least: int, most: int) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
@@ -24,7 +26,8 @@ def _whole(least: int, most: int) -> Callable[[Any, attrs.Attribute[Any], Any], 
 
 
 def _number(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
+    """The number that a text is; any other value, and a number of more digits than any setting has, as it is."""
+    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
 
 
 def _setting(default: int, least: int, most: int = 1 << 40) -> Any:

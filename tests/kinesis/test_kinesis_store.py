@@ -132,6 +132,8 @@ def test_a_database_that_cannot_be_opened_is_an_error_of_onepipe(tmp_path):
         ("kinesis://us-east-1?positions=postgresql://me:hidden@host/db", {}),
         ("kinesis://us-east-1?record.bytes=12", {}),
         ("kinesis://us-east-1?batch.bytes=many", {}),
+        (f"kinesis://us-east-1?batch.bytes={'9' * 5000}", {}),
+        ("kinesis://us-east-1?batch.bytes=\N{ARABIC-INDIC DIGIT FIVE}", {}),
         ("kinesis://us-east-1", {"session.timeout.ms": True}),
     ],
 )

@@ -50,6 +50,7 @@ def test_a_bucket_alone_is_enough(monkeypatch):
         ("s3://bucket/x?addressing=host", "addressing is one of path, virtual"),
         ("s3://bucket/x?allow_http=maybe", "allow_http is one of true, false"),
         ("s3://bucket/x?cache_bytes=much", "cache_bytes is a number of bytes"),
+        (f"s3://bucket/x?cache_bytes={'9' * 5000}GB", "cache_bytes is a number of bytes"),
     ],
 )
 def test_a_url_that_is_wrong_is_said_so(url, message):

@@ -23,7 +23,7 @@ CACHE_BYTES: Final = 10 << 30
 """Bytes of copies that are kept unless told otherwise."""
 
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
-_SIZE: Final = re.compile(r"(\d+)(B|kB|MB|GB|TB)?\Z")
+_SIZE: Final = re.compile(r"([0-9]{1,18})(B|kB|MB|GB|TB)?\Z")
 _UNITS: Final = {None: 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _ADDRESSING: Final = ("path", "virtual")
 _FLAGS: Final = {"true": True, "false": False}
