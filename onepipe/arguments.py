@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias, get_args
 from onepipe.errors import ConfigurationError, nearest
 from onepipe.evidence.header import AUDIT_HEADER, DELETE_HEADER
 from onepipe.schema.framing import VALUE_HEADER
+from onepipe.schema.values import EPOCH
 from onepipe.transport import Headers
 
 UserHeaders: TypeAlias = Headers | Sequence[tuple[str, bytes]] | Mapping[str, bytes]
@@ -20,7 +21,6 @@ UserHeaders: TypeAlias = Headers | Sequence[tuple[str, bytes]] | Mapping[str, by
 RESERVED_HEADERS: Final = (AUDIT_HEADER, DELETE_HEADER, VALUE_HEADER)
 """Headers that say who wrote a message, what it deletes and how to read it: the library's alone."""
 
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND: Final = dt.timedelta(milliseconds=1)
 _FIRST_MILLISECOND: Final = -62_135_596_800_000
 _LAST_MILLISECOND: Final = 253_402_300_799_999
@@ -152,7 +152,7 @@ def require_moment(name: str, moment: object, words: str = "an aware datetime") 
         raise ConfigurationError(f"{name} is {words}")
     if moment.utcoffset() is None:
         raise ConfigurationError(f"{name} needs a timezone", remedy=_AWARE)
-    return -((_EPOCH - moment) // _MILLISECOND)
+    return -((EPOCH - moment) // _MILLISECOND)
 
 
 def milliseconds(timestamp: object, name: str = "timestamp") -> int:
@@ -168,7 +168,7 @@ def milliseconds(timestamp: object, name: str = "timestamp") -> int:
     if isinstance(timestamp, dt.datetime):
         if timestamp.utcoffset() is None:
             raise ConfigurationError(f"{name} needs a timezone", remedy=_AWARE)
-        number = (timestamp - _EPOCH) // _MILLISECOND
+        number = (timestamp - EPOCH) // _MILLISECOND
     elif isinstance(timestamp, bool) or not hasattr(timestamp, "__index__"):
         remedy = f"int(seconds * 1000), or {_AWARE}"
         raise ConfigurationError(f"{name} is milliseconds as int, not {_kind(timestamp)}", remedy=remedy)
@@ -196,7 +196,7 @@ def nearest_moment(timestamp: int) -> dt.datetime:
 
     A log may hold any number, as others write to it too.
     """
-    return _EPOCH + min(max(timestamp, _FIRST_MILLISECOND), _LAST_MILLISECOND) * _MILLISECOND
+    return EPOCH + min(max(timestamp, _FIRST_MILLISECOND), _LAST_MILLISECOND) * _MILLISECOND
 
 
 def message_headers(headers: object) -> Headers:

@@ -14,11 +14,11 @@ from onepipe.audit.rows import RowFault
 from onepipe.audit.verdict import Bucket, Hop, Kind, State, worst
 from onepipe.audit.vouched import Testimony
 from onepipe.lake.raw_footer import NO_HOUR
+from onepipe.schema.values import EPOCH
 
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _HOUR: Final = dt.timedelta(hours=1)
-_FIRST: Final = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // _HOUR
-_LAST: Final = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // _HOUR
+_FIRST: Final = (dt.datetime.min.replace(tzinfo=dt.UTC) - EPOCH) // _HOUR
+_LAST: Final = (dt.datetime.max.replace(tzinfo=dt.UTC) - EPOCH) // _HOUR
 
 
 @attrs.frozen
@@ -68,7 +68,7 @@ class Hours:
             return worst(states) if states else State.BALANCED
 
         hours = sorted(hour for hour in expected.keys() | found.keys() | uncovered.keys() if _FIRST <= hour <= _LAST)
-        return tuple(Bucket(_EPOCH + h * _HOUR, expected[h], found[h] or uncovered[h], state(h)) for h in hours)
+        return tuple(Bucket(EPOCH + h * _HOUR, expected[h], found[h] or uncovered[h], state(h)) for h in hours)
 
     def _sums(self) -> tuple[Counter[int], Counter[int]]:
         """By hour, the rows that should be there, and those that are."""
@@ -88,5 +88,5 @@ def _uncovered(inventory: Inventory) -> Counter[int]:
     for footer in (file.footer for file in inventory.files if file.footer is not None):
         for name, sum_ in footer.hours.items():
             if name != NO_HOUR:
-                hours[(dt.datetime.fromisoformat(f"{name}:00+00:00") - _EPOCH) // _HOUR] += sum_.rows
+                hours[(dt.datetime.fromisoformat(f"{name}:00+00:00") - EPOCH) // _HOUR] += sum_.rows
     return hours

@@ -24,6 +24,7 @@ from onepipe.errors import CorruptFile
 from onepipe.lake import columns as c
 from onepipe.lake.plan import MergePlan
 from onepipe.lake.raw_identity import column_keys, identity_hashes
+from onepipe.schema.values import EPOCH, EPOCH_ORDINAL
 
 if TYPE_CHECKING:
     from onepipe.declaring.topic import Topic
@@ -176,6 +177,6 @@ def _timely(rows: pa.Table, mask: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _number(moment: dt.datetime, type_: pa.DataType) -> int:
     if pa.types.is_date(type_):
-        return moment.date().toordinal() - dt.date(1970, 1, 1).toordinal()
-    seconds = (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(seconds=1)
+        return moment.date().toordinal() - EPOCH_ORDINAL
+    seconds = (moment - EPOCH) // dt.timedelta(seconds=1)
     return seconds * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[type_.unit]

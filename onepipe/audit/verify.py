@@ -318,7 +318,7 @@ def _schemas(file: RawFile, files: Sequence[RawFile]) -> Mapping[int | str, Any]
 
 
 def _progress(snapshot: Snapshot, place: Place) -> int:
-    return snapshot.progress(f"{place.log}/{place.partition}") or 0
+    return snapshot.progress(layout.app_id(place.log, place.partition)) or 0
 
 
 def _with_damaged_evidence(hop: HopVerdict) -> HopVerdict:

@@ -18,9 +18,10 @@ from typing import Literal
 
 from onepipe.declaring.topic import Topic
 from onepipe.lake import Lake, layout
-from onepipe.lake.archive_run import ArchiveRun, Share, app_id
+from onepipe.lake.archive_run import ArchiveRun, Share
 from onepipe.lake.archive_terms import ArchiveLimits, ArchiveReport
 from onepipe.lake.columns import raw_schema
+from onepipe.lake.layout import app_id
 from onepipe.lake.raw_rows import RowReader
 from onepipe.lake.table import LakeTable
 from onepipe.observe.events import Event

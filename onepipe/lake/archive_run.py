@@ -22,6 +22,7 @@ from onepipe.errors import CommitConflict, PositionLost, TopicNotFound, Transpor
 from onepipe.lake.archive_terms import ArchiveLimits, ArchiveReport
 from onepipe.lake.columns import LOG
 from onepipe.lake.lake import Lake
+from onepipe.lake.layout import app_id
 from onepipe.lake.raw_files import RawFile, RawFileWriter
 from onepipe.lake.raw_rows import RowReader
 from onepipe.lake.table import LakeTable
@@ -38,11 +39,6 @@ _MEMORY_SHARE: Final = 8
 _ENOUGH: Final = 2048
 """Messages of one partition that are worth decoding by themselves."""
 _HALF_FULL: Final = 0.5
-
-
-def app_id(log: str, partition: int) -> str:
-    """The application id under which a raw (or clean) table keeps the progress in a partition of a log."""
-    return f"{log}/{partition}"
 
 
 def _nothing() -> None:

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from onepipe.lake.columns import IDENTITY
 from onepipe.lake.plan import DAY
+from onepipe.schema.values import EPOCH_ORDINAL
 
 ROOT: Final = 1
 """The chunk that is the whole range."""
@@ -35,18 +36,17 @@ Day: TypeAlias = int | None
 UNDATED: Final = -(1 << 31)
 """Stands for a null day where days are numbers; no day of years 1 to 9999 is that far back."""
 
-_EPOCH: Final = dt.date(1970, 1, 1).toordinal()
 _PATH: Final = re.compile(r"(?:(\d{4})/(\d\d)/(\d\d)|undated)/chunk(\d+)-[0-9a-f]{32}\.parquet\Z")
 
 
 def date_of(day: Day) -> dt.date | None:
     """The date of a day."""
-    return None if day is None else dt.date.fromordinal(day + _EPOCH)
+    return None if day is None else dt.date.fromordinal(day + EPOCH_ORDINAL)
 
 
 def day_of(date: dt.date) -> int:
     """The day of a date."""
-    return date.toordinal() - _EPOCH
+    return date.toordinal() - EPOCH_ORDINAL
 
 
 def parse_path(path: str) -> tuple[Day, int] | None:

@@ -104,6 +104,11 @@ def content_hash(data: bytes) -> str:
     return xxh3_128(data).hexdigest()
 
 
+def app_id(log: str, partition: int) -> str:
+    """The application id under which a raw (or clean) table keeps the progress in a partition of a log."""
+    return f"{log}/{partition}"
+
+
 def file_hash(path: Path) -> str:
     """The content hash of a local file, read block by block."""
     with path.open("rb") as file:

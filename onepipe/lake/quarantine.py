@@ -13,6 +13,7 @@ from onepipe.dead_letters.topic import Stage, State
 from onepipe.errors import LakeError
 from onepipe.lake import columns as c
 from onepipe.lake.scan import Scan
+from onepipe.schema.values import EPOCH
 from onepipe.transport import Message
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 CONSUMER: Final = "lake"
 """Under whose name quarantined records stand among the dead letters."""
 
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND: Final = dt.timedelta(milliseconds=1)
 
 
@@ -34,7 +34,7 @@ def quarantined(lake: Lake, topic: Topic) -> Iterator[DeadLetter]:
     """
     for row in _rows(lake, topic, [c.LOG, c.PARTITION, c.OFFSET, c.TIMESTAMP, c.SCHEMA]):
         rule, _, reason = row[c.ERROR].partition(": ")
-        seen = row[c.TIMESTAMP] or _EPOCH
+        seen = row[c.TIMESTAMP] or EPOCH
         yield DeadLetter(
             name=letter_name(Stage.ARCHIVE, CONSUMER, row[c.LOG], row[c.PARTITION], row[c.OFFSET]),
             topic=topic.name,
@@ -65,7 +65,7 @@ def quarantined_message(lake: Lake, topic: Topic, letter: DeadLetter) -> Message
     for row in _rows(lake, topic, names):
         if (row[c.LOG], row[c.PARTITION], row[c.OFFSET]) == (letter.log, letter.partition, letter.offset):
             headers = tuple((header["name"], header["value"]) for header in row[c.HEADERS] or ())
-            timestamp = ((row[c.TIMESTAMP] or _EPOCH) - _EPOCH) // _MILLISECOND
+            timestamp = ((row[c.TIMESTAMP] or EPOCH) - EPOCH) // _MILLISECOND
             place = topic.name, row[c.PARTITION], row[c.OFFSET]
             return Message(*place, timestamp, row[c.KEY], row[c.BODY], headers)
     raise LakeError(

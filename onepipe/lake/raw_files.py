@@ -24,6 +24,7 @@ from onepipe.lake.raw_parquet import parquet_writer
 from onepipe.lake.raw_rows import RawRows
 from onepipe.lake.storage import Storage
 from onepipe.lake.table import NewFile
+from onepipe.schema.values import EPOCH
 
 MARK_KEY: Final = b"onepipe.mark"
 """Key, in a raw file's Parquet metadata, of random bytes that no other file has."""
@@ -93,7 +94,7 @@ class RawFileWriter:
     def add(self, rows: RawRows) -> None:
         """Take rows that follow those taken so far."""
         if self._hour is None:
-            self._hour = rows.table.column(c.TIMESTAMP)[0].as_py() or dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+            self._hour = rows.table.column(c.TIMESTAMP)[0].as_py() or EPOCH
         rows.count(self._tally)
         self._note_statistics(rows.table)
         self._tables.append(rows.table)

@@ -19,6 +19,7 @@ from onepipe.errors import CorruptFile
 from onepipe.evidence.digest import signed
 from onepipe.lake.columns import NO_BUCKET
 from onepipe.lake.footer import footer_metadata, parse_footer
+from onepipe.schema.values import EPOCH
 
 MAX_RUNS: Final = 4096
 """Most entries of `writers` in one footer; beyond, one entry a writer stands for all of its sequences in the file."""
@@ -28,7 +29,6 @@ NO_HOUR: Final = "none"
 
 HOUR_MICROSECONDS: Final = 3_600_000_000
 _UNTIMED: Final = 1 << 40
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _LOW: Final = np.uint64(0xFFFFFFFF)
 _HALF: Final = np.uint64(32)
 _BUCKET_SHIFT: Final = np.uint64(58)
@@ -190,7 +190,7 @@ class Tally:
         for bucket, sum_ in _sums(buckets[good], hi[good], lo[good]):
             self._sums[bucket] = self._sums.get(bucket, Sum()) + sum_
         for hour, sum_ in _sums(np.where(timed, micros // HOUR_MICROSECONDS, _UNTIMED), hi, lo):
-            name = NO_HOUR if hour == _UNTIMED else (_EPOCH + dt.timedelta(hours=hour)).isoformat()[:13]
+            name = NO_HOUR if hour == _UNTIMED else (EPOCH + dt.timedelta(hours=hour)).isoformat()[:13]
             self._hours[name] = self._hours.get(name, Sum()) + sum_
 
     def add_writer(self, epoch: str, sequences: Int64s, hi: Int64s, lo: Int64s) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from onepipe.lake.columns import LOG, OFFSET, PARTITION
+from onepipe.lake.layout import app_id
 from onepipe.lake.table import LakeFile, Snapshot
 
 REREAD: Final = "reread"
@@ -56,11 +57,11 @@ def unmerged(raw: Snapshot, clean: Snapshot, *, rebuild: bool) -> Unmerged:
     merged: dict[tuple[str, int], int] = {}
     for file in raw.files:
         log, partition, first, last = _range(file)
-        app_id = f"{log}/{partition}"
-        if app_id not in progress:
-            before = clean.progress(app_id)
-            progress[app_id] = before, max(before or 0, raw.progress(app_id) or 0)
-        done = progress[app_id][0] or 0
+        name = app_id(log, partition)
+        if name not in progress:
+            before = clean.progress(name)
+            progress[name] = before, max(before or 0, raw.progress(name) or 0)
+        done = progress[name][0] or 0
         if rebuild or last >= done:
             files.append(file)
             if not rebuild and first < done:
