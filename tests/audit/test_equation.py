@@ -100,6 +100,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.pipe.close()
 
 
+@pytest.mark.slow
 @few
 @example([[Put(0, 0, deleted=True)], "archive"], "proved")
 @example(

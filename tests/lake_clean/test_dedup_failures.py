@@ -79,7 +79,7 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("rebuild", [False, True])
+@pytest.mark.parametrize("rebuild", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("step", range(6))
 def test_a_dedup_that_is_killed_anywhere_can_run_again(lake, raw, monkeypatch, step, rebuild):
     raw.archive([thing(str(n), day=n % 2) for n in range(4)])

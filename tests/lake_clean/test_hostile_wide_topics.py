@@ -17,7 +17,7 @@ def wide(fields: int) -> op.Topic:
     return op.Topic.declare("Wide", schema, identity="sid", merge=op.latest("version"))
 
 
-@pytest.mark.parametrize("fields", [26, 30, 200])
+@pytest.mark.parametrize("fields", [26, *(pytest.param(many, marks=pytest.mark.slow) for many in (30, 200))])
 def test_a_topic_of_many_fields_is_merged_maintained_and_verified(tmp_path: Path, fields: int) -> None:
     topic = wide(fields)
     with op.connect("memory://", lake=tmp_path / "lake") as pipe:

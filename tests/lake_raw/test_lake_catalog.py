@@ -72,6 +72,7 @@ def _declare(arguments):
     Catalog(LocalStorage(root)).declare(declare(owner=owner))
 
 
+@pytest.mark.slow
 def test_declarations_of_several_processes_at_once_are_all_kept(tmp_path):
     owners = [f"team-{n}" for n in range(6)]
     with multiprocessing.get_context("spawn").Pool(3) as pool:

@@ -28,6 +28,7 @@ class TestLocalStorage(StorageContract):
         return lambda: LocalStorage(tmp_path / "lake")
 
 
+@pytest.mark.slow
 def test_only_one_of_many_racing_processes_wins(storage, tmp_path):
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         won = pool.starmap(_race, [(str(tmp_path / "lake"), str(n).encode()) for n in range(8)])

@@ -248,6 +248,7 @@ def test_an_idempotent_sink_killed_while_it_is_fed_gets_every_record(
     assert 60 <= times <= 67
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tier", ["transactional", "idempotent"])
 def test_two_processes_feed_one_sink(folder: Path, tier: str) -> None:
     with ThreadPoolExecutor() as pool:

@@ -40,6 +40,7 @@ def _register(url, start, numbers, results):
         results.put([(r.schema_id, r.subject, r.version, r.schema.text) for r in found])
 
 
+@pytest.mark.slow
 def test_processes_that_register_at_once_agree_on_ids_and_versions(any_url):
     with open_registry(any_url) as registry:
         registry.set_compatibility(Level.NONE)
@@ -57,6 +58,7 @@ def test_processes_that_register_at_once_agree_on_ids_and_versions(any_url):
         assert [registry.subject_versions(f"subject{n}") for n in (0, 1)] == [tuple(range(1, 11))] * 2
 
 
+@pytest.mark.slow
 def test_processes_that_create_one_registry_at_once_create_it_once(any_url):
     start, results = spawn.Barrier(4), spawn.Queue()
     processes = [spawn.Process(target=_create, args=(any_url, start, results)) for _ in range(4)]

@@ -296,6 +296,7 @@ feed(Dying(path), TOPIC, open_transport(url), decode, max_batch=5)
 """
 
 
+@pytest.mark.slow
 def test_records_take_effect_exactly_once_through_kills(tmp_path: Path) -> None:
     url, path = f"memory://{tmp_path}/log", tmp_path / "widgets.db"
     transport = open_transport(url)
