@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Final
 
 import confluent_kafka as ck
@@ -25,6 +26,9 @@ _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - as above
 _REJOINS: Final = KafkaError._MAX_POLL_EXCEEDED  # noqa: SLF001 - as above
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the package's types end here
 _RETRY_SECONDS: Final = 0.05
+_AT_ONCE: Final = 250
+"""Messages taken from librdkafka at once. More of them leave the processor's caches before they are translated, which
+makes each one cost up to twice as much."""
 
 _new = tuple.__new__
 
@@ -56,8 +60,7 @@ class ConfluentConsumer:
         self._paused: set[TopicPartition] = set()
         self._lost: list[TopicPartition] = []
         self._failure: Failure | None = None
-        self._raised: BaseException | None = None
-        self._changed = False
+        self._changed: set[TopicPartition] = set()
         self._member = ""
         self._closing = False
         self._give_up: Callable[[frozenset[TopicPartition]], None] = self._drop
@@ -70,14 +73,14 @@ class ConfluentConsumer:
     def subscribe(self, topics: Sequence[str], rebalance: Rebalance) -> None:
         """Read what the group gives of these topics."""
 
-        def on_assign(given: list[ck.TopicPartition]) -> None:
+        def on_assign(_: Consumer, given: list[ck.TopicPartition]) -> None:
             if self._closing:
                 return
             partitions = frozenset(TopicPartition(one.topic, one.partition) for one in given)
             self._member = self._consumer.memberid()
             self._positions.update(dict.fromkeys(partitions, ck.OFFSET_INVALID))
             self._starting.update(partitions)
-            self._changed = True
+            self._changed.update(partitions)
             try:
                 rebalance.assigned(partitions)
             finally:
@@ -90,35 +93,38 @@ class ConfluentConsumer:
             finally:
                 self._drop(partitions)
 
-        def on_revoke(taken: list[ck.TopicPartition]) -> None:
+        def on_revoke(_: Consumer, taken: list[ck.TopicPartition]) -> None:
             give_up(self._held(taken))
 
-        def on_lost(taken: list[ck.TopicPartition]) -> None:
+        def on_lost(_: Consumer, taken: list[ck.TopicPartition]) -> None:
             partitions = self._held(taken)
             self._drop(partitions)
             if partitions:
                 rebalance.lost(partitions)
 
         self._give_up = give_up
-        self._consumer.subscribe(
-            list(topics),
-            on_assign=self._kept(on_assign),
-            on_revoke=self._kept(on_revoke),
-            on_lost=self._kept(on_lost),
-        )
+        self._consumer.subscribe(list(topics), on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
 
     def assignment(self) -> frozenset[TopicPartition]:
         """What is read now."""
         return frozenset(self._positions)
 
     def poll(self, max_messages: int, timeout: float) -> list[Message]:
-        """Messages that are there, else those that come first within `timeout` seconds."""
+        """Messages that are there, else those that come first within `timeout` seconds.
+
+        Positions move once all of them are there: a listener that is told meanwhile that a partition goes finds it
+        where the poll before left it, and the messages of this one are thrown away.
+        """
         self._go()
-        messages = self._consume(max_messages, 0.0)
+        messages: list[Message] = []
+        reached: dict[TopicPartition, int] = {}
+        self._read(messages, reached, max_messages)
         if not messages and timeout > 0 and not self._lost and self._failure is None:
-            messages = self._consume(1, timeout)
-            if messages and max_messages > 1:
-                messages += self._consume(max_messages - 1, 0.0)
+            self._take(messages, reached, 1, timeout)
+            if messages:
+                self._read(messages, reached, max_messages)
+        for partition, offset in reached.items():
+            self._positions[partition] = max(self._positions[partition], offset)
         if self._failure is not None and not messages:
             failure, self._failure = self._failure, None
             raise failure
@@ -136,6 +142,7 @@ class ConfluentConsumer:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Go to an offset, with the next `poll`."""
         self._positions[partition] = offset
+        self._changed.add(partition)
         if partition not in self._starting:
             self._sought.add(partition)
 
@@ -248,92 +255,104 @@ class ConfluentConsumer:
         if paused:
             self._consumer.pause(paused)
 
-    def _kept(self, tell: Callable[[list[ck.TopicPartition]], None]) -> Callable[[Consumer, Any], None]:
-        """What librdkafka calls to tell something; what that raises is kept for `_consume`.
-
-        An error that passed through librdkafka would make it wait for ever when it is closed.
-        """
-
-        def told(_: Consumer, partitions: list[ck.TopicPartition]) -> None:
-            try:
-                tell(partitions)
-            except BaseException as error:
-                self._raised = self._raised or error
-
-        return told
-
-    def _raise_kept(self) -> None:
-        """Raise what was raised while librdkafka told something."""
-        raised, self._raised = self._raised, None
-        if raised is not None:
-            raise raised
-
     def _held(self, partitions: Iterable[ck.TopicPartition]) -> frozenset[TopicPartition]:
         return frozenset(TopicPartition(p.topic, p.partition) for p in partitions) & self._positions.keys()
 
     def _drop(self, partitions: frozenset[TopicPartition]) -> None:
-        self._changed = True
+        self._changed.update(partitions)
         for partition in partitions:
             del self._positions[partition]
         self._starting -= partitions
         self._sought -= partitions
         self._paused -= partitions
 
-    def _consume(self, count: int, timeout: float) -> list[Message]:
-        self._changed = False
+    def _read(self, messages: list[Message], reached: dict[TopicPartition, int], most: int) -> None:
+        """Add messages that are there, up to `most` altogether."""
+        while (left := most - len(messages)) > 0:
+            wanted = min(left, _AT_ONCE)
+            if self._take(messages, reached, wanted, 0.0) < wanted:
+                return
+
+    def _take(self, messages: list[Message], reached: dict[TopicPartition, int], count: int, timeout: float) -> int:
+        """Add what librdkafka hands out in one call, and how far it reaches; how much that was, events included.
+
+        Where the call fails, it goes back to where the messages before it began, as nobody gets those.
+        """
+        self._changed.clear()
         try:
             raw = self._consumer.consume(count, timeout)
-        except KafkaException as failed:
-            raise self._setup.failure(failed) from failed
-        if self._raised is not None:
-            came = {TopicPartition(one.topic() or "", one.partition() or 0) for one in raw}
-            self._sought |= came & self._positions.keys()  # it is read again
-            self._raise_kept()
-        messages: list[Message] = []
-        for one in raw:
-            error = one.error()
-            if error is not None:
-                self._note(error, one)
-                continue
-            headers = one.headers()
-            messages.append(
-                _new(
-                    Message,
-                    (
-                        one.topic(),
-                        one.partition(),
-                        one.offset(),
-                        one.timestamp()[1],
-                        one.key(),
-                        one.value(),
-                        _headers(headers) if headers else (),
-                    ),
-                )
-            )
+        except BaseException as failed:
+            self._sought.update(reached)
+            if isinstance(failed, KafkaException):
+                raise self._setup.failure(failed) from failed
+            raise
+        took = len(raw)
         if self._changed:
-            messages = [m for m in messages if TopicPartition(m.topic, m.partition) in self._positions]
-        for (topic, number), offset in {message[:2]: message[2] for message in messages}.items():
+            raw = self._still_wanted(raw, messages, reached)
+        good = [one for one in raw if one.error() is None]
+        if len(good) < len(raw):
+            self._note([one for one in raw if one.error() is not None], reached)
+        fresh, last = _translated(good)
+        messages += fresh
+        for (topic, number), offset in last.items():
             partition = TopicPartition(topic, number)
-            if offset >= self._positions[partition]:  # not so where the event of an end came along
-                self._positions[partition] = offset + 1
-        return messages
+            reached[partition] = max(offset + 1, reached.get(partition, 0))
+        return took
 
-    def _note(self, error: KafkaError, event: ck.Message) -> None:
-        """Note what came in a message's place."""
-        code = error.code()
-        number = event.partition()
-        partition = TopicPartition(event.topic() or "", -1 if number is None else number)
-        if code == _END:
-            offset = event.offset()
-            if partition in self._positions and offset is not None:
-                self._positions[partition] = max(self._positions[partition], offset)
-        elif code in _LOST:
-            if partition in self._positions:
-                self._lost.append(partition)
-        elif code != _REJOINS and not error.retriable():
-            failure = self._setup.failure(error)
-            if failure.code != TIMED_OUT:  # librdkafka goes on by itself
-                self._failure = failure
+    def _still_wanted(
+        self, raw: list[ck.Message], messages: list[Message], reached: dict[TopicPartition, int]
+    ) -> list[ck.Message]:
+        """Throw away what was read of partitions that came, went or were sought elsewhere meanwhile.
+
+        Of what came in the same call as a change, librdkafka itself keeps back what was fetched before it.
+        """
+        messages[:] = [m for m in messages if m[:2] not in self._changed]
+        for partition in self._changed:
+            reached.pop(partition, None)
+        wanted = self._positions.keys() - self._sought
+        return [one for one in raw if _place(one) in wanted or one.error() is not None]
+
+    def _note(self, events: Iterable[ck.Message], reached: dict[TopicPartition, int]) -> None:
+        """Note what came in place of messages."""
+        for event in events:
+            error, partition, offset = event.error(), _place(event), event.offset()
+            code = error.code() if error is not None else None
+            present = partition in self._positions and partition not in self._sought
+            if code == _END:
+                if present and offset is not None:
+                    reached[partition] = max(offset, reached.get(partition, 0))
+            elif code in _LOST:
+                if present:
+                    self._lost.append(partition)
+            elif code != _REJOINS and error is not None and not error.retriable():
+                failure = self._setup.failure(error)
+                if failure.code != TIMED_OUT:  # librdkafka goes on by itself
+                    self._failure = failure
+
+
+def _place(message: ck.Message) -> TopicPartition:
+    number = message.partition()
+    return TopicPartition(message.topic() or "", -1 if number is None else number)
+
+
+def _translated(raw: Sequence[ck.Message]) -> tuple[list[Message], dict[Any, int]]:
+    """Messages of librdkafka as the log's, field by field; and the offset of the last one by topic and partition."""
+    topics = [one.topic() for one in raw]
+    numbers = [one.partition() for one in raw]
+    offsets: list[Any] = [one.offset() for one in raw]
+    headers = [one.headers() for one in raw]
+    fields = zip(
+        topics,
+        numbers,
+        offsets,
+        [one.timestamp()[1] for one in raw],
+        [one.key() for one in raw],
+        [one.value() for one in raw],
+        [_headers(some) if some else () for some in headers],
+        strict=True,
+    )
+    last = dict(zip(zip(topics, numbers, strict=True), offsets, strict=True))
+    return list(map(_new, repeat(Message), fields)), last
 
 
 def _headers(raw: Any) -> Headers:
