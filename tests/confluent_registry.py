@@ -354,10 +354,13 @@ class RunningRegistry:
 
     def __init__(self) -> None:
         self.registry = ConfluentRegistry()
-        handler = type("Handler", (_Handler,), {"registry": self.registry})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._listen(0)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def _listen(self, port: int) -> None:
+        handler = type("Handler", (_Handler,), {"registry": self.registry})
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._stopped = False
 
@@ -368,6 +371,12 @@ class RunningRegistry:
             self._server.shutdown()
             self._server.server_close()
             self._thread.join()
+
+    def start_again(self) -> None:
+        """Listen again where it did, with what it knows."""
+        assert self._stopped
+        self._listen(self._server.server_address[1])
+        self._thread.start()
 
     def __enter__(self) -> RunningRegistry:
         self._thread.start()
