@@ -60,6 +60,7 @@ class ConfluentConsumer:
         self._paused: set[TopicPartition] = set()
         self._lost: list[TopicPartition] = []
         self._failure: Failure | None = None
+        self._raised: BaseException | None = None
         self._changed: set[TopicPartition] = set()
         self._member = ""
         self._closing = False
@@ -73,7 +74,7 @@ class ConfluentConsumer:
     def subscribe(self, topics: Sequence[str], rebalance: Rebalance) -> None:
         """Read what the group gives of these topics."""
 
-        def on_assign(_: Consumer, given: list[ck.TopicPartition]) -> None:
+        def on_assign(given: list[ck.TopicPartition]) -> None:
             if self._closing:
                 return
             partitions = frozenset(TopicPartition(one.topic, one.partition) for one in given)
@@ -93,17 +94,22 @@ class ConfluentConsumer:
             finally:
                 self._drop(partitions)
 
-        def on_revoke(_: Consumer, taken: list[ck.TopicPartition]) -> None:
+        def on_revoke(taken: list[ck.TopicPartition]) -> None:
             give_up(self._held(taken))
 
-        def on_lost(_: Consumer, taken: list[ck.TopicPartition]) -> None:
+        def on_lost(taken: list[ck.TopicPartition]) -> None:
             partitions = self._held(taken)
             self._drop(partitions)
             if partitions:
                 rebalance.lost(partitions)
 
         self._give_up = give_up
-        self._consumer.subscribe(list(topics), on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
+        self._consumer.subscribe(
+            list(topics),
+            on_assign=self._kept(on_assign),
+            on_revoke=self._kept(on_revoke),
+            on_lost=self._kept(on_lost),
+        )
 
     def assignment(self) -> frozenset[TopicPartition]:
         """What is read now."""
@@ -255,6 +261,26 @@ class ConfluentConsumer:
         if paused:
             self._consumer.pause(paused)
 
+    def _kept(self, tell: Callable[[list[ck.TopicPartition]], None]) -> Callable[[Consumer, Any], None]:
+        """What librdkafka calls to tell something; what that raises is kept for `_take`.
+
+        An error that passed through librdkafka would make it wait for ever when it is closed.
+        """
+
+        def told(_: Consumer, partitions: list[ck.TopicPartition]) -> None:
+            try:
+                tell(partitions)
+            except BaseException as error:
+                self._raised = self._raised or error
+
+        return told
+
+    def _raise_kept(self) -> None:
+        """Raise what was raised while librdkafka told something."""
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised
+
     def _held(self, partitions: Iterable[ck.TopicPartition]) -> frozenset[TopicPartition]:
         return frozenset(TopicPartition(p.topic, p.partition) for p in partitions) & self._positions.keys()
 
@@ -276,13 +302,15 @@ class ConfluentConsumer:
     def _take(self, messages: list[Message], reached: dict[TopicPartition, int], count: int, timeout: float) -> int:
         """Add what librdkafka hands out in one call, and how far it reaches; how much that was, events included.
 
-        Where the call fails, it goes back to where the messages before it began, as nobody gets those.
+        Where it fails, or a listener did, the messages of this poll are read again by the next, as nobody gets them.
         """
         self._changed.clear()
+        raw: list[ck.Message] = []
         try:
             raw = self._consumer.consume(count, timeout)
+            self._raise_kept()
         except BaseException as failed:
-            self._sought.update(reached)
+            self._sought.update(reached, map(_place, raw))
             if isinstance(failed, KafkaException):
                 raise self._setup.failure(failed) from failed
             raise

@@ -182,7 +182,7 @@ def test_a_partition_that_is_sought_elsewhere_amid_a_poll_is_read_from_there(
     assert binding.assigned == [(B, 5)]
 
 
-@pytest.mark.parametrize("error", [KafkaException("broken"), RuntimeError("a listener failed"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [KafkaException("broken"), RuntimeError("broken"), KeyboardInterrupt()])
 def test_what_was_read_before_a_call_failed_is_read_again(
     binding: Binding, consumer: ConfluentConsumer, group: Group, error: BaseException
 ) -> None:
@@ -197,6 +197,27 @@ def test_what_was_read_before_a_call_failed_is_read_again(
     binding.script = [lambda _: some(A, 10, 3)]
     assert places(consumer.poll(MANY, 0.0)) == [(A, 10), (A, 11), (A, 12)]
     assert binding.assigned == [(A, 10)]
+
+
+def test_what_was_read_before_a_listener_failed_and_beside_it_is_read_again(
+    binding: Binding, consumer: ConfluentConsumer, group: Group
+) -> None:
+    def fails() -> None:
+        raise RuntimeError("a listener failed")
+
+    def taken(_: Binding) -> list[Raw]:
+        binding.take(A)
+        return some(B, 10, 1)
+
+    group.as_it_goes = fails
+    binding.script = [lambda _: some(A, 10, 250), taken]
+    with pytest.raises(RuntimeError, match="a listener failed"):
+        consumer.poll(MANY, 1.0)
+    assert (consumer.position(B), group.stood) == (10, {A: 10})
+    binding.assigned.clear()
+    binding.script = [lambda _: some(B, 10, 2)]
+    assert places(consumer.poll(MANY, 0.0)) == [(B, 10), (B, 11)]
+    assert binding.assigned == [(B, 10)]
 
 
 def test_no_more_is_handed_out_than_was_asked_for(binding: Binding, consumer: ConfluentConsumer, group: Group) -> None:
