@@ -41,6 +41,7 @@ _ALIASES: Final = {
 }
 """kafka-python's names of settings by librdkafka's, where they differ in more than dots."""
 _WORDS: Final = {"true": True, "false": False}
+_COMPRESSION: Final = "compression_type"
 _FILES: Final = frozenset({"ssl_cafile", "ssl_certfile", "ssl_crlfile", "ssl_keyfile"})
 
 T = TypeVar("T")
@@ -109,9 +110,11 @@ class Setup:
             _require_files(self.config.role(role))
             raise attempts.refusal() or attempts.explained(error) from attempts.cause
         except RuntimeError as error:
+            attempts.close()
             remedy = "install the package that compresses so: lz4, python-snappy or zstandard"
             raise MissingDependency(self.config.scrub(str(error)), remedy=remedy) from None
         except (ValueError, TypeError, AssertionError, OSError) as error:
+            attempts.close()
             raise ConfigurationError(f"kafka-python refuses the settings: {self.config.scrub(str(error))}") from None
         attempts.end()
         return made
@@ -156,6 +159,8 @@ def _typed(name: str, value: Any, default: Any) -> Any:
     """A text of a URL as what kafka-python expects: by the default's type, else by the name."""
     if not isinstance(value, str) or isinstance(default, str):
         return value
+    if name == _COMPRESSION and value == "none":  # as Kafka calls it, and librdkafka
+        return None
     if value.lower() in _WORDS:
         return _WORDS[value.lower()]
     if isinstance(default, int | float) or name.endswith(("_ms", "_bytes")):

@@ -82,6 +82,12 @@ def test_tls_and_sasl_reach_kafka_python_under_its_names(monkeypatch: pytest.Mon
     assert wanted.items() <= called.items()
 
 
+def test_no_compression_has_kafkas_name_with_both_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "localhost?compression.type=none"
+    assert opened_with(f"kafka://{url}", "producer", monkeypatch)["compression_type"] is None
+    assert opened_with(f"kafka+confluent://{url}", "producer", monkeypatch)["compression.type"] == "none"
+
+
 def test_a_user_in_the_url_means_a_login_over_tls() -> None:
     settings = config("kafka://me:hu%73h@host").role("admin")
     assert settings["security.protocol"] == "SASL_SSL"
