@@ -22,6 +22,18 @@ class Order:
     email: str = op.field(sensitivity=["pii"])
 
 
+def declare(topic: str) -> type[Any]:
+    """The same record as that of another topic."""
+
+    @op.record(topic=topic, name="Order", merge=op.latest("updated"))
+    class Declared:
+        id: str = op.field(identity=True)
+        updated: dt.datetime
+        email: str = op.field(sensitivity=["pii"])
+
+    return Declared
+
+
 def connect(folder: Path, url: str = "memory://") -> op.Pipeline:
     return op.connect(url, lake=folder / "lake", partitions=2)
 
@@ -41,7 +53,7 @@ def kept(pipe: op.Pipeline, **options: Any) -> list[op.DeadLetter]:
 
 def orders_of(batch: op.SinkBatch[Any]) -> list[Order]:
     """The orders of a batch, in which there are no deletes."""
-    return [record for record in batch.records if isinstance(record, Order)]
+    return [record for record in batch.records if not isinstance(record, op.Deletion)]
 
 
 class Collecting:
@@ -87,14 +99,17 @@ class Rows:
             if self.progress(batch.log, batch.partition) not in (None, batch.first):
                 raise CommitConflict("another process was faster")
             for record in orders_of(batch):
-                if record.id in self.refused:
-                    raise ValueError(f"no room for {record.id}")
-                self.db.execute(
-                    "insert into effects values (?, 1) on conflict (id) do update set times = times + 1", (record.id,)
-                )
+                self.take(record)
             self.db.execute(
                 "insert or replace into progress values (?, ?, ?)", (batch.log, batch.partition, batch.next)
             )
+
+    def take(self, order: Any) -> None:
+        """Let an order, of the class or a dict, take effect once more; without progress."""
+        name = order["id"] if isinstance(order, dict) else order.id
+        if name in self.refused:
+            raise ValueError(f"no room for {name}")
+        self.db.execute("insert into effects values (?, 1) on conflict (id) do update set times = times + 1", (name,))
 
     def effects(self) -> dict[str, int]:
         return dict(self.db.execute("select id, times from effects"))
