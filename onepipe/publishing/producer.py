@@ -49,8 +49,8 @@ class Producer:
 
     Delivery: a record counts as published when the transport acknowledged it, which its receipt tells. Ordering:
     records of one identity keep the order of their `publish` calls, as they share a partition. Leaving `with` waits for
-    every outcome and raises what was not delivered. A signal handler may publish, unless it interrupted the producer amid
-    sending: that is a ConfigurationError, and nothing is published.
+    every outcome and raises what was not delivered. A signal handler may publish, unless it interrupted the producer
+    amid sending: that is a ConfigurationError, and nothing is published.
 
     Made by `Pipeline.producer`.
     """
