@@ -27,22 +27,34 @@ def context_of(session: Any) -> Any:
 
     Raises:
         MissingDependency: pyspark is not installed.
-        ConfigurationError: Spark cannot start, or the session is one of Spark Connect.
+        ConfigurationError: Spark cannot start, or the session was stopped, or is one of Spark Connect.
     """
     sql = import_pyspark()
     from pyspark.errors import PySparkException
 
-    if session is None:
-        try:
-            session = sql.SparkSession.builder.getOrCreate()
-        except (PySparkException, OSError) as error:
-            remedy = "install the Java that your Spark wants, and name it in JAVA_HOME"
-            raise ConfigurationError("Spark could not be started", remedy=remedy) from error
     try:
-        return session.sparkContext
+        context = (_started(sql) if session is None else session).sparkContext
     except PySparkException as error:
         remedy = "give a session of Spark itself, as spark-submit makes it"
         raise ConfigurationError("a session of Spark Connect cannot run dedup", remedy=remedy) from error
+    try:
+        context.applicationId  # noqa: B018 - asked for its error: a context that was stopped has lost its Java side
+    except AttributeError as error:
+        remedy = "give one that runs, or none"
+        raise ConfigurationError("the Spark session was stopped", remedy=remedy) from error
+    return context
+
+
+def _started(sql: Any) -> Any:
+    """The active session, or one that is made by the environment's settings."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        return sql.SparkSession.builder.getOrCreate()
+    except (Py4JError, PySparkException, OSError) as error:
+        remedy = "Spark's log says why; it wants Java, which JAVA_HOME or PATH names, and a master that answers"
+        raise ConfigurationError("Spark could not be started", remedy=remedy) from error
 
 
 @contextlib.contextmanager
