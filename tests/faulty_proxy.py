@@ -1,4 +1,4 @@
-"""A proxy in front of an HTTP server that loses answers, cuts connections and refuses requests when told to."""
+"""A proxy in front of an HTTP server that loses answers, cuts connections, refuses and holds requests when told to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +30,7 @@ class Fault(enum.Enum):
     SLOW_DOWN = "it is answered with 503 SlowDown, and the server does not see it"
     CUT_REQUEST = "the connection is cut in the middle of the request's body, on both sides"
     CUT_ANSWER = "the connection is cut in the middle of the answer's body"
+    HOLD = "it waits until it is let go, and is then done"
 
 
 @attrs.define
@@ -64,6 +66,16 @@ class FaultyProxy:
     def inject(self, fault: Fault, method: str, path: str = "", *, times: int = 1, skip: int = 0) -> None:
         """Let a fault befall the next requests of a method whose path holds `path`."""
         self._tell({"inject": [fault.name, method, path, times, skip]})
+
+    def wait_for_held(self, count: int, seconds: float = 120.0) -> None:
+        """Wait until so many requests are held."""
+        deadline = time.monotonic() + seconds
+        while (held := int(self._tell({"wait": count})["held"])) < count:
+            assert time.monotonic() < deadline, f"{held} requests are held, not {count}"
+
+    def let_go(self) -> None:
+        """Let go the requests that are held, and hold no more."""
+        self._tell({"let_go": True})
 
     @property
     def left(self) -> int:
@@ -107,15 +119,32 @@ class _Faults:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
         self._rules: list[Rule] = []
-        self._lock = threading.Lock()
+        self._held = 0
+        self._let_go = threading.Event()
+        self._lock = threading.Condition()
 
     def told(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Take a rule, if there is one; what is left to happen, and which requests there were."""
+        """Do what a message says; what is left to happen, which requests there were, and how many are held."""
         with self._lock:
             if "inject" in message:
                 fault, *rest = message["inject"]
                 self._rules.append(Rule(Fault[fault], *rest))
-            return {"left": sum(rule.times for rule in self._rules), "requests": self.requests}
+            if "let_go" in message:
+                self._rules = [rule for rule in self._rules if rule.fault is not Fault.HOLD]
+                self._let_go.set()
+                self._let_go, self._held = threading.Event(), 0
+            if "wait" in message:
+                self._lock.wait_for(lambda: self._held >= message["wait"], timeout=1.0)
+            left = sum(rule.times for rule in self._rules)
+            return {"left": left, "requests": self.requests, "held": self._held}
+
+    def hold(self) -> None:
+        """Wait until requests that are held are let go."""
+        with self._lock:
+            self._held += 1
+            self._lock.notify_all()
+            let_go = self._let_go
+        let_go.wait()
 
     def fault(self, method: str, path: str) -> Fault | None:
         """What is to happen to a request."""
@@ -161,6 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._cut_request(self.server.behind, length)
             return
         body = self.rfile.read(length)
+        if fault is Fault.HOLD:
+            self.server.faults.hold()
         if fault is Fault.SLOW_DOWN:
             self._answer(503, [("Content-Type", "application/xml")], _SLOW_DOWN)
             return
