@@ -4,12 +4,15 @@ archiver_process.py TOPIC PLACES        archive what comes
 archiver_process.py TOPIC PLACES hold   the same, stopped (SIGSTOP) as it is about to commit its first rows
 
 PLACES is a JSON object of the arguments of `Places`. Says "ready" once it is connected, and at its end, as JSON, how
-many rows and commits it made, and how many commits it was refused, as another archive had committed first.
+many rows and commits it made, and how many commits it was refused, as another archive had committed first. SIGUSR1
+makes it say where its threads stand.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -93,6 +96,8 @@ def follow(topic: str, places: Places) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1)
+    logging.getLogger().addHandler(logging.NullHandler())  # nobody reads the pipe meanwhile: logs would fill it
     if sys.argv[3:] == ["hold"]:
         hold_at_commit(sys.argv[1])
     follow(sys.argv[1], Places(**json.loads(sys.argv[2])))

@@ -109,8 +109,19 @@ class ArchiverWorld:
                 if done(sum(offset or 0 for offset in progress.values())):
                     return
                 self.check_running()
-                assert time.monotonic() < deadline, progress
+                assert time.monotonic() < deadline, f"{progress}\n{self._stuck()}"
                 time.sleep(0.1)
+
+    def _stuck(self) -> str:
+        """How much the log holds, and where each archiver stands; it ends them."""
+        said = [f"the log holds {len(self.messages())} messages"]
+        for process in self.running:
+            process.send_signal(signal.SIGUSR1)
+            time.sleep(1.0)
+            process.kill()
+            said.append(process.communicate()[1])
+        self.running = []
+        return "\n".join(said)
 
     def await_all(self) -> None:
         """Wait until the lake holds what was published."""
