@@ -13,6 +13,7 @@ from typing import Final
 from benchmarks import codec
 from benchmarks.archive import archive
 from benchmarks.dedup import dedup
+from benchmarks.kafka import kafka
 from benchmarks.measure import Result
 from benchmarks.publish import publish
 from benchmarks.report import document, table
@@ -26,6 +27,7 @@ BENCHMARKS: Final[dict[str, Callable[[Run], Iterator[Result]]]] = {
     "columnar": codec.columnar,
     "publish": publish,
     "archive": archive,
+    "kafka": kafka,
     "dedup": dedup,
     "verify": verify,
     "import": start,

@@ -1,0 +1,44 @@
+"""The Kafka that benchmarks measure on: the one that ONEPIPE_BENCH_KAFKA names, else one started as tests start it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+VARIABLE: Final = "ONEPIPE_BENCH_KAFKA"
+
+_TESTS: Final = Path(__file__).parents[1] / "tests"
+_COMPILED: Final = ("-XX:TieredStopAtLevel=4",)
+"""Tests want a broker that starts fast; here one is wanted that gets fast."""
+
+
+@contextmanager
+def broker() -> Iterator[str | None]:
+    """The address where clients bootstrap; None, with a line on the error output, where there is no Kafka."""
+    with ExitStack() as stack:
+        yield os.environ.get(VARIABLE) or _started(stack)
+
+
+def _started(stack: ExitStack) -> str | None:
+    sys.path.insert(0, str(_TESTS))
+    try:
+        from services.kafka import kafka_process
+        from services.service import Missing
+    except ImportError as error:
+        _say(f"the tests, which know how to start one, cannot be imported: {error}")
+        return None
+    finally:
+        sys.path.remove(str(_TESTS))
+    try:
+        return str(stack.enter_context(kafka_process(options=_COMPILED)).address)
+    except Missing as missing:
+        _say(str(missing))
+        return None
+
+
+def _say(reason: str) -> None:
+    print(f"kafka: skipped, as there is no Kafka: {reason} ({VARIABLE} may name one)", file=sys.stderr, flush=True)
