@@ -67,9 +67,10 @@ class Membership(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka
         """Leave the group by `close`; what the group gives meanwhile is not taken.
 
         A broker hears nothing else on a connection before it has answered a join there, for which it waits for the
-        other members: so who joins says on another connection that it leaves.
+        other members: so who joins says on another connection that it leaves, and does not try again.
         """
         self._leaving = True
+        self._coordinator.need_rejoin = lambda: False
         coordinator, known = self._coordinator, str(self._coordinator.coordinator_id)
         if coordinator._join_task is not None and known.startswith(_COORDINATOR):  # noqa: SLF001 - as above
             coordinator.coordinator_id = int(known.removeprefix(_COORDINATOR))
