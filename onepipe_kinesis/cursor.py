@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
+from onepipe.errors import PositionLost
 from onepipe.transport import Bounds, Message, TopicPartition
 from onepipe_kinesis.envelope import Content
 from onepipe_kinesis.errors import position_lost
@@ -39,6 +41,7 @@ class Cursor:
         self._position = position
         self._counted: Counted | None = None
         self._queue: deque[Message] = deque()
+        self._queued_from: int | None = None
         self._batches: dict[bytes, int] = {}
 
     @property
@@ -48,8 +51,16 @@ class Cursor:
 
     @property
     def shard(self) -> int | None:
-        """Number of the shard it fetches from, while not all it fetched is handed out or more is to come."""
-        return self._counted.walk.at if self._counted is not None else None
+        """Number of the shard that its next message is of, or may be of; None before it begins to read."""
+        if self._queue:
+            return self._queued_from
+        return self._counted.walk.shard if self._counted is not None else None
+
+    def begin(self) -> None:
+        """Find the record to read on from, where it is not known, so that `shard` is; nothing where that is lost."""
+        if self._counted is None and not self._queue and time.monotonic() >= self.due:
+            with suppress(PositionLost):  # `take` will say so
+                self._counted = self._begin()
 
     def seek(self, offset: int) -> None:
         """Go to an offset."""
@@ -114,6 +125,7 @@ class Cursor:
             self._keep(content, next_)
             next_ += len(content.messages)
             last = place
+            self._queued_from = place.shard
         if step.at_end and next_ < self._position:
             self._counted = None
             raise position_lost(self._place, self._position, 0, next_)

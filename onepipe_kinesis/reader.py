@@ -54,8 +54,8 @@ class Sources:
 class KinesisReader:
     """Reads given partitions. Used by one thread at a time; may be closed by another.
 
-    A merged shard is read once the reader has read those of its parents that it reads, so that keys of others, whose
-    partition a merge changes, keep their order too.
+    A shard is read once the reader has handed out what it reads of the shard's parents, so that keys of others, whose
+    partition a split or a merge may change, keep their order too, among the partitions of one reader.
     """
 
     def __init__(self, sources: Sources, on_close: Callable[[Closable], None]) -> None:
@@ -155,8 +155,9 @@ class KinesisReader:
     def _take(self, limit: int) -> list[Message]:
         """Messages of one partition after the other; the next call begins with the partition after the last one."""
         taken: list[Message] = []
+        reading = self._shards_in_hand()
         for partition, cursor in list(self._cursors.items()):
-            if cursor.paused or self._waits_for_parents(partition.topic, cursor):
+            if cursor.paused or self._waits_for_parents(partition.topic, cursor, reading):
                 continue
             try:
                 messages = cursor.take(limit - len(taken))
@@ -173,14 +174,19 @@ class KinesisReader:
             self._confirm()
         return taken
 
-    def _waits_for_parents(self, topic: str, cursor: Cursor) -> bool:
+    def _shards_in_hand(self) -> set[tuple[str, int | None]]:
+        """The shards, by topic, of which messages are read or handed out next."""
+        active = [(partition, cursor) for partition, cursor in self._cursors.items() if not cursor.paused]
+        for _, cursor in active:
+            cursor.begin()
+        return {(partition.topic, cursor.shard) for partition, cursor in active}
+
+    def _waits_for_parents(self, topic: str, cursor: Cursor, reading: set[tuple[str, int | None]]) -> bool:
         """Whether a cursor is about to read a shard of whose parents another one, that goes on, is reading."""
         layout = self._sources.streams.known(topic)
-        parents = layout.merged.get(cursor.shard) if layout is not None and cursor.shard is not None else None
-        if not parents:
+        if layout is None or cursor.shard is None:
             return False
-        others = (c for p, c in self._cursors.items() if p.topic == topic and c is not cursor and not c.paused)
-        return any(other.shard in parents for other in others)
+        return any((topic, parent) in reading for parent in layout.parents.get(cursor.shard, ()))
 
     def _confirm(self) -> None:
         """Look before the first messages are handed out, and now and then, whether the topics are still these logs."""

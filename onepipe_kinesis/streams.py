@@ -42,7 +42,7 @@ class Layout:
         mode: "PROVISIONED" or "ON_DEMAND".
         shards: those that hold records.
         points: of the partitions, by number.
-        merged: parents of each shard that two were merged into, by its number.
+        parents: of each shard that one was split into or two were merged into, by its number.
     """
 
     log: str
@@ -50,7 +50,7 @@ class Layout:
     mode: str
     shards: tuple[Shard, ...]
     points: tuple[Point, ...]
-    merged: Mapping[int, tuple[int, ...]]
+    parents: Mapping[int, tuple[int, ...]]
 
 
 def identity(stream: Stream) -> str:
@@ -135,8 +135,8 @@ class Streams:
         log = identity(stream)
         shards = self.call(lambda: self.api.shards(name), "the topic's shards cannot be listed", topic=name)
         points = self._points(log, shards)
-        merged = {shard.number: shard.parents for shard in shards if len(shard.parents) > 1}
-        layout = Layout(log, stream.retention_ms, stream.mode, tuple(sorted(shards)), points, merged)
+        parents = {shard.number: shard.parents for shard in shards if shard.parents}
+        layout = Layout(log, stream.retention_ms, stream.mode, tuple(sorted(shards)), points, parents)
         with self._lock:
             self._layouts[name] = layout
         return layout

@@ -56,7 +56,7 @@ class Walk:
     """A walk along one partition. Used by one thread at a time.
 
     Attributes:
-        at: number of the shard it is in, or None before the first.
+        at: number of the shard it reads on in, or None before the first.
         at_end: whether the last step saw the end of the log.
     """
 
@@ -75,6 +75,13 @@ class Walk:
         self._seen_any = False
         self._seen_until = 0
         self._failing_since: float | None = None
+
+    @property
+    def shard(self) -> int | None:
+        """Number of the shard that the next step's records are of, as far as is known; None before the first."""
+        if self._ahead is not None and self._ahead.records:
+            return self._ahead.records[0][0].shard
+        return self.at
 
     @classmethod
     def begin_at(cls, streams: Streams, partition: LogPartition, place: Place) -> Walk:

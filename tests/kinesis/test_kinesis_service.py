@@ -101,6 +101,23 @@ def test_what_others_put_into_new_shards_is_read_once_and_parents_first(make):
     assert values.count("other") == 1
 
 
+@pytest.mark.parametrize(("partitions", "order"), [(1, (1, 0)), (2, (0, 1))], ids=["split", "merged"])
+def test_what_others_put_is_read_parents_first_however_little_is_taken_at_once(make, partitions, order):
+    world = make(partitions)
+    for number in range(3):
+        world.put_foreign(f"{number}".encode(), "x", MIDDLE + 5)
+    if partitions == 1:
+        world.split(0, MIDDLE)
+    else:
+        world.merge(0, 1)
+    world.put_foreign(b"3", "x", MIDDLE + 5)
+    assert world.transport.describe_topic(world.topic).partitions == 2
+    reader = world.reader(*order)
+    read = []
+    until(lambda: read.extend(reader.poll(1, 0.05)) or len(read) == 4)
+    assert [message.value for message in read] == [b"0", b"1", b"2", b"3"]
+
+
 def test_a_new_partition_can_be_written(make):
     world = make()
     writer = world.transport.writer()
