@@ -73,7 +73,7 @@ def _publish(run: Run, place: Place, data: Synthetic) -> Iterator[Result]:
         peers.confluent_produce(place.address, ready),
     )
     yield subject.speed(ours, serializing, "Confluent SerializingProducer, ready dict", 1.2)
-    yield subject.speed(ours, framework, "FastStream, pydantic model to JSON, unconfirmed", 4)
+    yield subject.speed(ours, framework, "FastStream, pydantic model to JSON", 4)
     yield subject.speed(ours, bare, "bare produce of ready bytes")
 
 
