@@ -64,11 +64,13 @@ class Opening:
         engine: makes an engine over the lake's folder.
         manifest: reads what writers name, where the topic is audited by name; else None.
         damaged_rows: of some files in their order, rows that contradict their body, as `RowAudit` takes them.
+        fingerprints: of the schemas that the topic was declared with.
     """
 
     engine: Callable[[], Engine]
     manifest: Callable[[], pa.Table | None]
     damaged_rows: Callable[[Sequence[RawFile]], pa.Table]
+    fingerprints: Collection[int]
 
 
 @attrs.frozen
@@ -81,6 +83,7 @@ class _Figures:
     excused: Mapping[int, int]
     doubtful: Mapping[str, Sequence[int]]
     beyond: int
+    undecoded: int
 
     def count(self, hop: Hop, kind: Kind) -> int:
         return sum(1 for where, fault in self.faults if where is hop and fault.kind is kind)
@@ -171,16 +174,17 @@ def _open(
     blame: Blame,
 ) -> _Figures:
     if not opened:
-        return _Figures((), 0, {}, {}, {}, 0)
+        return _Figures((), 0, {}, {}, {}, 0, 0)
     files = [file for file in readable(inventory.files) if file.place in opened]
     streams = {s: v for s, v in testimony.streams.items() if Place(s.log, s.partition) in opened}
     with opening.engine() as engine:
-        audit = RowAudit(engine, files, streams, archived, opening.manifest(), opening.damaged_rows(files))
+        damaged = opening.damaged_rows(files)
+        audit = RowAudit(engine, files, streams, archived, opening.manifest(), damaged, opening.fingerprints)
         faults = tuple((blame.hop(fault), fault) for fault in audit.faults())
         lost = [fault for hop, fault in faults if hop is Hop.RAW and fault.kind is Kind.LOST]
         faults += tuple((Hop.RAW, fault) for fault in blame.nameless(lost, audit.kept()))
         hours = audit.hours(), audit.excused_hours()
-        return _Figures(faults, audit.in_flight(), *hours, audit.doubtful(), audit.beyond())
+        return _Figures(faults, audit.in_flight(), *hours, audit.doubtful(), audit.beyond(), audit.undecoded())
 
 
 def row_key(fault: RowFault) -> FaultKey | None:
@@ -206,6 +210,9 @@ def _log_hop(written: Written, figures: _Figures, accepted: Collection[FaultKey]
     states = [FAULT_STATES[fault.kind] for fault in faults if row_key(fault) not in accepted]
     if figures.in_flight:
         states.append(State.OPEN)
+    if figures.undecoded:
+        states.append(State.UNKNOWN)
+        notes += (f"{figures.undecoded:,} records are not compared, as the registry gave no schema of theirs yet",)
     found = expected - figures.in_flight - lost + repeated
     return HopVerdict(Hop.LOG, worst(states), expected, found, figures.in_flight, notes)
 

@@ -9,17 +9,19 @@ Works on one engine with these relations, all of the partitions that were opened
     archived   by place, the offset up to which the log was archived
     damaged    row numbers whose columns or digest contradict their body, how, and whether their writer does
     harmed     damaged files: number, place, range of offsets, rows that were committed
+    undecoded  row numbers whose digest is not known, as their schema is not
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import pyarrow as pa
 
 from onepipe.audit.readable import local_files
+from onepipe.audit.undecoded import undecoded_rows
 from onepipe.audit.verdict import Kind
 from onepipe.lake import columns as c
 from onepipe.lake.engine import Engine, numbered_files
@@ -100,6 +102,7 @@ class RowAudit:
         archived: Mapping[Place, int],
         manifest: pa.Table | None,
         damaged: pa.Table,
+        fingerprints: Collection[int] = (),
     ) -> None:
         """Load the rows.
 
@@ -110,6 +113,7 @@ class RowAudit:
             archived: by place, the offset up to which the log was archived.
             manifest: what writers name; None where the topic is not audited by name.
             damaged: columns row, detail, writer and key (see `onepipe.audit.proof.Contradiction`).
+            fingerprints: of the schemas that the topic was declared with.
         """
         self._engine = engine
         self._paths = [file.path for file in files]
@@ -126,12 +130,19 @@ class RowAudit:
         doubtful = f"SELECT row FROM damaged WHERE writer UNION ({_MISPLACED})"
         engine.execute(f"CREATE TEMP TABLE doubtful AS {doubtful}", "looking for misplaced rows")
         engine.execute("DELETE FROM audited WHERE row IN (SELECT row FROM doubtful)", "leaving misplaced rows out")
+        undecoded = undecoded_rows(engine, local_files(files, engine.local), fingerprints)
+        engine.register("undecoded_arrow", undecoded)
+        engine.execute("CREATE TEMP TABLE undecoded AS SELECT * FROM undecoded_arrow", "loading undecoded rows")
         engine.execute(f"CREATE TEMP TABLE gaps AS {_GAPS}", "comparing rows with the evidence")
 
     def faults(self) -> list[RowFault]:
         """Every row that is lost, repeated or altered, in order of place and offset."""
         found = [*self._query(Kind.REPEATED, _REPEATED), *self._query(Kind.ALTERED, _ALTERED), *self._lost()]
         return sorted(found, key=lambda f: (f.log, f.partition, -1 if f.offset is None else f.offset, f.kind))
+
+    def undecoded(self) -> int:
+        """Rows of known writers that cannot be compared, as the registry gave no schema of theirs."""
+        return int(self._engine.row("SELECT count(*) FROM undecoded", "counting undecoded rows")[0])
 
     def in_flight(self) -> int:
         """Acknowledged records beyond what was archived."""
@@ -232,7 +243,8 @@ _ALTERED: Final = f"""
     FROM audited a
     LEFT JOIN manifest m USING ({_SEQUENCE})
     LEFT JOIN damaged d USING (row)
-    WHERE a.expected IS NOT NULL OR d.detail IS NOT NULL OR (m.hi IS NOT NULL AND (m.hi, m.lo) <> (a.hi, a.lo))
+    WHERE row NOT IN (SELECT row FROM undecoded)
+    AND (a.expected IS NOT NULL OR d.detail IS NOT NULL OR (m.hi IS NOT NULL AND (m.hi, m.lo) <> (a.hi, a.lo)))
 """
 
 # From `start` to before `stop`, sequences that no row has (where a manifest tells its offset, no row there), and whose

@@ -113,7 +113,12 @@ class _Verification:
             inventory,
             testimony,
             archived,
-            Opening(self._engine, lambda: self._manifest(evidence_files), self._damaged_rows),
+            Opening(
+                self._engine,
+                lambda: self._manifest(evidence_files),
+                self._damaged_rows,
+                {declaration.schema.fingerprint for declaration in self.declarations},
+            ),
             suspects=suspects,
             accepted=self.accepted.keys(),
             settled_before=self.now - min(self.settled_after, self.now - _EARLIEST),

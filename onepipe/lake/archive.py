@@ -80,8 +80,6 @@ def archive(
         PositionLost: retention passed the lake's position, the log ends before it, or it is a new log and `on_new_log`
             is "raise". Nothing is skipped; what was read before is committed.
         TopicNotFound: there is no such topic, or it was deleted meanwhile; what was read before is committed.
-        RegistryUnavailable: the registry cannot be asked about a schema id of a topic that others do not write; what
-            was read before is not committed, and read again by the next run.
         TransportError: the transport failed, or gave nothing for `limits.patience` seconds.
         LakeError: the storage failed, or a field has another type than its column.
     """
@@ -89,7 +87,7 @@ def archive(
     description = transport.describe_topic(topic.name)
     lake.catalog.declare(topic)
     table = LakeTable.ensure(lake.storage, layout.raw_table(topic.name), raw_schema(topic))
-    schemas = registry if topic.source is None else ThroughOutage(registry, f"archive of {topic.name}")
+    schemas = ThroughOutage(registry, f"archive of {topic.name}")
     run = ArchiveRun(topic, description, lake, table, RowReader(topic, schemas, description.log), limits)
     run.observer, run.progress = observer, progress
     if at_linger is not None:
