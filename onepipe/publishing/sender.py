@@ -298,9 +298,10 @@ class Sender:
                 streams = self._all_streams()
                 for stream in streams:
                     stream.count()
-                return witness.say_tallies(streams)
+                said = witness.say_tallies(streams)
             finally:
                 self._at_work = False
+        return said
 
     def _say_all(self, witness: Witness, writer: Writer, timeout: float | None, *, complete: bool) -> bool:
         """Publish the last tallies, and, once the log has them, that the epoch ended; whether it has."""
