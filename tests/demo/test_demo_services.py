@@ -96,8 +96,9 @@ def test_the_demo_over_kafka_and_s3_is_balanced_and_run_again_finds_what_it_left
     before = topics(kafka)
     accounts = []
     for _ in range(2):
-        assert main([*words, "--transport", url(kafka, scheme), "--lake", lake]) == 0
-        accounts.append(last_line(capsys.readouterr().out))
+        code, said = main([*words, "--transport", url(kafka, scheme), "--lake", lake]), capsys.readouterr()
+        assert code == 0, said.err + said.out
+        accounts.append(last_line(said.out))
     require_right(accounts[0], MANY)
     assert "publish" not in accounts[1]["seconds"]
     assert without_time_and_place(accounts[0]) == without_time_and_place(accounts[1])
