@@ -6,13 +6,12 @@ calls mean for onepipe is decided above it, once for both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import attrs
 
-from onepipe.transport import Bounds, Message, Outgoing, TopicPartition
-from onepipe_kafka.errors import Failure
+from onepipe.transport import Bounds, Message, OnOutcome, Outgoing, TopicPartition
 
 
 @attrs.frozen
@@ -32,17 +31,11 @@ class TopicState:
     rights: frozenset[str] | None
 
 
-OnDelivered: TypeAlias = Callable[[int, int], None]
-"""Told offset and timestamp of an acknowledged message."""
-OnFailed: TypeAlias = Callable[[Failure], None]
-"""Told why a message was not acknowledged."""
-
-
 class Producer(Protocol):
     """Sends messages, idempotently, acknowledged by all replicas in sync. Thread-safe."""
 
-    def send(self, message: Outgoing, delivered: OnDelivered, failed: OnFailed) -> None:
-        """Take a message; one of the two is called exactly once, in any thread.
+    def send(self, message: Outgoing, on_outcome: OnOutcome) -> None:
+        """Take a message; its outcome is told exactly once, in any thread.
 
         Raises:
             BufferFull: there is no room.

@@ -9,14 +9,16 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from onepipe.errors import BufferFull
-from onepipe.transport import Outgoing
-from onepipe_kafka.client import OnDelivered, OnFailed
+from onepipe.transport import OnOutcome, Outcome, Outgoing
 from onepipe_kafka.confluent_setup import Setup
+from onepipe_kafka.errors import undelivered
 
 _SERVE_MASK: Final = 0xFF
 _CLOSE_SECONDS: Final = 5.0
 _SLICE_SECONDS: Final = 0.2
 """Longest wait at a time, so that a signal is noticed."""
+
+_new = tuple.__new__
 
 
 class ConfluentProducer:
@@ -27,7 +29,7 @@ class ConfluentProducer:
         self._producer = setup.open(Producer, "producer", enable_idempotence=True, acks="all")
         self._sent = 0
 
-    def send(self, message: Outgoing, delivered: OnDelivered, failed: OnFailed) -> None:
+    def send(self, message: Outgoing, on_outcome: OnOutcome) -> None:
         """Take a message; outcomes that are due are served now and then."""
         topic, number, key, value, headers, timestamp = message
         try:
@@ -36,7 +38,7 @@ class ConfluentProducer:
                 value,
                 key,
                 number,
-                on_delivery=partial(self._tell, delivered, failed),
+                on_delivery=partial(_tell, self._setup, on_outcome, topic, number),
                 timestamp=timestamp,
                 headers=list(headers),
             )
@@ -71,8 +73,11 @@ class ConfluentProducer:
         self._producer.purge()
         self._producer.flush(_CLOSE_SECONDS)
 
-    def _tell(self, delivered: OnDelivered, failed: OnFailed, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            delivered(message.offset() or 0, message.timestamp()[1])
-        else:
-            failed(self._setup.failure(error))
+
+def _tell(  # what it holds of the message is little, as it stays until the outcome
+    setup: Setup, on_outcome: OnOutcome, topic: str, partition: int, error: KafkaError | None, stored: Message
+) -> None:
+    if error is None:
+        on_outcome(_new(Outcome, (stored.offset() or 0, stored.timestamp()[1], None)))
+    else:
+        on_outcome(Outcome(None, None, undelivered(setup.failure(error), topic, partition)))

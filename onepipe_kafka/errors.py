@@ -20,7 +20,7 @@ from onepipe.errors import (
     TopicNotFound,
     TransportError,
 )
-from onepipe.transport import Bounds, Outgoing, TopicPartition
+from onepipe.transport import Bounds, TopicPartition
 
 LOCAL: Final = -1
 """Code of a failure inside the client."""
@@ -89,12 +89,12 @@ def translated(failure: Failure, what: str, *, topic: str | None = None, partiti
     return TransportError(message, topic=topic, partition=partition)
 
 
-def undelivered(failure: Failure, message: Outgoing) -> DeliveryError:
+def undelivered(failure: Failure, topic: str, partition: int) -> DeliveryError:
     """A message was not acknowledged; unless Kafka refuses such a message always, it may have been stored."""
     return DeliveryError(
         f"not acknowledged: {failure.reason}",
-        topic=message.topic,
-        partition=message.partition,
+        topic=topic,
+        partition=partition,
         indeterminate=failure.code not in _REFUSED_FOR_GOOD,
     )
 

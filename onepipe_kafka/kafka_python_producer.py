@@ -10,9 +10,8 @@ from typing import Any, Final
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, UnknownError
 
 from onepipe.errors import BufferFull
-from onepipe.transport import Outgoing
-from onepipe_kafka.client import OnDelivered, OnFailed
-from onepipe_kafka.errors import LOCAL, Failure
+from onepipe.transport import OnOutcome, Outcome, Outgoing, TopicPartition
+from onepipe_kafka.errors import LOCAL, Failure, undelivered
 from onepipe_kafka.kafka_python_setup import Setup
 
 _TOO_LARGE: Final = 10
@@ -32,11 +31,11 @@ class KafkaPythonProducer:
             "producer", enable_idempotence=True, acks="all", allow_auto_create_topics=False, metrics_enabled=False
         )
         self._limit = setup.config.buffer_bytes
-        self._waiting: dict[object, tuple[int, OnFailed]] = {}
+        self._waiting: dict[object, tuple[int, OnOutcome, TopicPartition]] = {}
         self._bytes = 0
         self._changed = threading.Condition()
 
-    def send(self, message: Outgoing, delivered: OnDelivered, failed: OnFailed) -> None:
+    def send(self, message: Outgoing, on_outcome: OnOutcome) -> None:
         """Take a message, where there is room."""
         topic, number, key, value, headers, timestamp = message
         size = _MESSAGE_BYTES + len(key or b"") + len(value or b"")
@@ -45,16 +44,16 @@ class KafkaPythonProducer:
             if self._bytes and self._bytes + size > self._limit:
                 remedy = "raise buffer.memory"
                 raise BufferFull("the buffer is full", topic=topic, partition=number, remedy=remedy)
-            self._waiting[ticket] = size, failed
+            self._waiting[ticket] = size, on_outcome, TopicPartition(topic, number)
             self._bytes += size
 
         def succeeded(stored: Any) -> None:
             if self._settle(ticket):
-                delivered(stored.offset, stored.timestamp)
+                on_outcome(Outcome(stored.offset, stored.timestamp))
 
         def errored(error: BaseException) -> None:
             if self._settle(ticket):
-                failed(self._setup.failure(error))
+                on_outcome(Outcome(None, None, undelivered(self._setup.failure(error), topic, number)))
 
         try:
             future = self._producer.send(topic, value, key, list(headers), number, timestamp)
@@ -96,20 +95,21 @@ class KafkaPythonProducer:
             self._producer._sender.force_close()  # noqa: SLF001 - the public way waits, or raises before it closes
             self._producer._sender.join(_CLOSE_SECONDS)  # noqa: SLF001 - as above
             self._producer.close(0)
-        for _, failed in self._take_all():
-            failed(Failure(LOCAL, "the writer was closed"))
+        closed = Failure(LOCAL, "the writer was closed")
+        for _, on_outcome, partition in self._take_all():
+            on_outcome(Outcome(None, None, undelivered(closed, *partition)))
 
     def _settle(self, ticket: object) -> bool:
         """Note that a message has its outcome; False where it had one before."""
         with self._changed:
-            size, _ = self._waiting.pop(ticket, (None, None))
-            if size is None:
+            waiting = self._waiting.pop(ticket, None)
+            if waiting is None:
                 return False
-            self._bytes -= size
+            self._bytes -= waiting[0]
             self._changed.notify_all()
             return True
 
-    def _take_all(self) -> list[tuple[int, OnFailed]]:
+    def _take_all(self) -> list[tuple[int, OnOutcome, TopicPartition]]:
         with self._changed:
             left, self._waiting = list(self._waiting.values()), {}
             return left

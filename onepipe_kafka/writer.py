@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from onepipe.transport import OnOutcome, Outcome, Outgoing
+from onepipe.transport import OnOutcome, Outgoing
 from onepipe_kafka.client import Producer
-from onepipe_kafka.errors import TOO_LARGE, Failure, no_partition, too_large, translated, undelivered
+from onepipe_kafka.errors import TOO_LARGE, Failure, no_partition, too_large, translated
 from onepipe_kafka.lifetime import Lifetime
 from onepipe_kafka.logs import Closable, Logs, WritableTopic
-
-_new = tuple.__new__
 
 
 class KafkaWriter:
@@ -41,15 +39,8 @@ class KafkaWriter:
             topic = self._open(message)
         if value is not None and len(value) > topic.limit:
             raise too_large(message.topic, message.partition, len(value), topic.limit)
-
-        def delivered(offset: int, timestamp: int) -> None:
-            on_outcome(_new(Outcome, (offset, timestamp, None)))
-
-        def failed(failure: Failure) -> None:
-            on_outcome(Outcome(None, None, undelivered(failure, message)))
-
         try:
-            self._send(message, delivered, failed)
+            self._send(message, on_outcome)
         except Failure as failure:
             what = "the message is too large" if failure.code in TOO_LARGE else "the message was not taken"
             raise translated(failure, what, topic=message.topic, partition=message.partition) from failure
