@@ -29,6 +29,7 @@ _MEMORY: Final = re.compile(r"([1-9][0-9]*(?:\.[0-9]+)?) ?([KMGT])(i?)B", re.IGN
 _LEAST_MEMORY: Final = 10**6
 _MOST_MEMORY: Final = 10**15
 _SIZES: Final = '"4GB", "512MiB"'
+_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _AWARE: Final = "datetime(…, tzinfo=datetime.UTC)"
 
 
@@ -241,3 +242,8 @@ def _is_text(name: str) -> bool:
 
 def _kind(value: object) -> str:
     return "None" if value is None else type(value).__name__
+
+
+def number_of(value: Any) -> Any:
+    """The whole number that a text is; any other value, and a number of more digits than any setting has, as it is."""
+    return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 import attrs
 
+from onepipe.arguments import number_of
 from onepipe.errors import ConfigurationError
 from onepipe.url import Url
 
@@ -144,7 +145,7 @@ def _below(prefix: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole(name: str, value: Any) -> int:
-    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    number = number_of(value)
     if not isinstance(number, int) or number < 1:
         raise ConfigurationError(f"{name} is a whole number of at least 1")
     return number

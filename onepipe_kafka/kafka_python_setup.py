@@ -16,6 +16,7 @@ from kafka.errors import (
     RetriableError,
 )
 
+from onepipe.arguments import number_of
 from onepipe.errors import ConfigurationError, MissingDependency, nearest
 from onepipe_kafka.config import KafkaConfig, Role
 from onepipe_kafka.errors import LOCAL, SASL_FAILED, TIMED_OUT, Failure
@@ -164,5 +165,5 @@ def _typed(name: str, value: Any, default: Any) -> Any:
     if value.lower() in _WORDS:
         return _WORDS[value.lower()]
     if isinstance(default, int | float) or name.endswith(("_ms", "_bytes")):
-        return int(value) if value.lstrip("-").isdecimal() else value
+        return number_of(value)
     return value

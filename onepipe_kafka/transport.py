@@ -176,7 +176,7 @@ class KafkaTransport:
     def _create(self, name: str, partitions: int, wanted: Mapping[str, str]) -> None:
         settings = dict(wanted)
         replicas = settings.pop(_REPLICATION, "-1")
-        if not re.fullmatch(r"-1|[1-9]\d*", replicas):
+        if not re.fullmatch(r"-1|[1-9][0-9]{0,3}", replicas):
             raise ConfigurationError(f"{_REPLICATION} is a number of replicas, not {replicas!r}", topic=name)
         try:
             self._client.create_topic(name, partitions, int(replicas), settings)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import attrs
 
+from onepipe.arguments import number_of
 from onepipe.errors import ConfigurationError, nearest
 from onepipe.url import Url
 
 _DYNAMODB: Final = "dynamodb"
 _DATABASES: Final = ("sqlite", "postgresql")
-_DIGITS: Final = re.compile(r"[0-9]{1,18}")
 
 
 def _whole(least: int, most: int) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
@@ -25,13 +24,8 @@ def _whole(least: int, most: int) -> Callable[[Any, attrs.Attribute[Any], Any], 
     return check
 
 
-def _number(value: Any) -> Any:
-    """The number that a text is; any other value, and a number of more digits than any setting has, as it is."""
-    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
-
-
 def _setting(default: int, least: int, most: int = 1 << 40) -> Any:
-    return attrs.field(default=default, converter=_number, validator=_whole(least, most))
+    return attrs.field(default=default, converter=number_of, validator=_whole(least, most))
 
 
 def _is_endpoint(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from onepipe.cli.account import Account
 from onepipe.cli.durations import span
 from onepipe.cli.lakes import add_json, add_lake, add_topics, existing_lake, required_in
+from onepipe.cli.numbers import positive
 from onepipe.cli.output import say_progress
 from onepipe.cli.stopping import work_until_told
 from onepipe.cli.turns import in_turn, outcome
+from onepipe.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from onepipe.lake.dedup import DedupReport
+    from onepipe.lake.dedup_engine import DedupEngine
 
 
 def add(commands: Any) -> None:
@@ -38,6 +41,9 @@ def add(commands: Any) -> None:
     how.add_argument("--rebuild", action="store_true", help="make the clean tables anew from all that was archived")
     engines = ("duckdb", "spark")
     parser.add_argument("--engine", choices=engines, default="duckdb", help="fold in this process, or on Spark")
+    parser.add_argument(
+        "--task-rows", metavar="N", type=positive, help="with --engine spark: about how many rows a task folds"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -47,14 +53,13 @@ def run(options: argparse.Namespace) -> int:
     lake = existing_lake(options)
     names = required_in(lake, options.topics)
 
-    from onepipe.lake.engines import dedup_engine
     from onepipe.observe.events import Observers
     from onepipe.pipeline.lake_steps import merge
     from onepipe.plugins import default_plugins
 
     tell = Observers.of(default_plugins().observers())
 
-    engine = dedup_engine(options.engine)
+    engine = _engine(options)
 
     def step(name: str, _: threading.Event) -> DedupReport:
         topic = lake.topic(name)  # as it is declared by now
@@ -64,6 +69,18 @@ def run(options: argparse.Namespace) -> int:
     say_progress("dedup", names, options.every)
     told = work_until_told([in_turn(account, names, step, every=options.every)])
     return outcome(account, told, endless=options.every is not None)
+
+
+def _engine(options: argparse.Namespace) -> DedupEngine:
+    from onepipe.lake.engines import dedup_engine
+
+    if options.task_rows is None:
+        return dedup_engine(options.engine)
+    if options.engine != "spark":
+        raise ConfigurationError("--task-rows is for Spark, which has tasks", remedy="add --engine spark")
+    from onepipe.lake.spark import SparkEngine
+
+    return SparkEngine(task_rows=options.task_rows)
 
 
 def _line(report: DedupReport) -> str:

@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from typing import Any, Final
 
+from onepipe.cli.numbers import count, positive
 from onepipe.cli.output import own_name, progress_bar, say_json, say_text
 
 _DIR: Final = "where log and lake are made (default: a new temporary folder); a job that was killed there goes on"
@@ -37,11 +38,11 @@ def add(commands: Any) -> None:
     parser.add_argument("--registry", metavar="URL", help="the registry (default: a file in the folder)")
     parser.add_argument("--json", action="store_true", help="print the account as one JSON object, in the last line")
     parser.add_argument(
-        "--seed", type=_count, default=2013, metavar="N", help="seed of all that is random (default: 2013)"
+        "--seed", type=count, default=2013, metavar="N", help="seed of all that is random (default: 2013)"
     )
     for name, what in (("lose", "lost"), ("repeat", "repeated"), ("alter", "altered")):
-        parser.add_argument(f"--{name}", type=_count, default=0, metavar="N", help=f"how many records to have {what}")
-    parser.add_argument("--flights", type=_from_one, metavar="N", help="take only the first N flights of the file")
+        parser.add_argument(f"--{name}", type=count, default=0, metavar="N", help=f"how many records to have {what}")
+    parser.add_argument("--flights", type=positive, metavar="N", help="take only the first N flights of the file")
     parser.set_defaults(run=run)
 
 
@@ -72,16 +73,3 @@ def run(options: argparse.Namespace) -> int:
     else:
         say_text(text_account(account, own_name()))
     return 0 if account.sound else 1
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return int(text)
-
-
-def _from_one(text: str) -> int:
-    number = _count(text)
-    if not number:
-        raise argparse.ArgumentTypeError("without flights there is nothing to show")
-    return number

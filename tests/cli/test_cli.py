@@ -74,7 +74,7 @@ def test_the_demos_numbers_are_whole_and_not_negative(option, value, capsys):
 def test_a_demo_without_flights_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["demo", "--flights", "0"])
-    assert "nothing to show" in capsys.readouterr().err
+    assert "at least 1" in capsys.readouterr().err
 
 
 def test_the_release_is_told(capsys):

@@ -133,6 +133,7 @@ def test_what_crosses_a_network_in_the_clear_is_said_unless_it_was_asked_for(url
         ("kafka://localhost?auto.offset.reset=latest", "auto.offset.reset is set by onepipe"),
         ("kafka://localhost?consumer.group.id=g", "group.id is set by onepipe"),
         ("kafka://localhost?default.api.timeout.ms=soon", "whole number"),
+        (f"kafka://localhost?default.api.timeout.ms={'9' * 5000}", "whole number"),
         ("kafka://localhost?linger.mss=1", "no setting 'linger.mss'; did you mean 'linger.ms'"),
         ("kafka+confluent://localhost?linger.mss=1", "linger.mss"),
     ],

@@ -72,6 +72,7 @@ def test_what_an_existing_topic_has_otherwise_is_said(
         ({"retention.ms": "soon"}, "retention.ms"),
         ({"replication.factor": "9"}, "[Rr]eplication"),
         ({"replication.factor": "none"}, "replication.factor is a number"),
+        ({"replication.factor": "9" * 5000}, "replication.factor is a number"),
     ],
 )
 def test_what_the_cluster_cannot_give_is_refused(

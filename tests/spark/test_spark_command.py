@@ -15,6 +15,7 @@ from onepipe.errors import ConfigurationError, MissingDependency
 from onepipe.lake import open_lake
 from onepipe.lake.dedup import dedup
 from onepipe.lake.spark import SparkEngine
+from onepipe.lake.spark.run import SparkRun
 from onepipe.lake.spark.session import context_of
 
 TOPIC = declare_thing()
@@ -46,6 +47,30 @@ def test_the_command_merges_on_the_active_session(session, raw, capsys):
     assert main(dedup_command(raw, "--rebuild")) == 0
     assert "4 arrivals merged, +0 identities, made anew" in capsys.readouterr().out
     assert clean_rows(raw.lake, TOPIC) == expected(TOPIC, raw.placed)
+
+
+@pytest.mark.spark
+def test_the_command_says_how_many_rows_a_task_folds(session, raw, monkeypatch):
+    made = []
+    initialize = SparkRun.__init__
+
+    def noting(run, context, terms, task_rows):
+        made.append(task_rows)
+        initialize(run, context, terms, task_rows)
+
+    monkeypatch.setattr(SparkRun, "__init__", noting)
+    assert main(dedup_command(raw, "--task-rows", "1")) == 0
+    assert made == [1]
+    assert clean_rows(raw.lake, TOPIC) == expected(TOPIC, raw.placed)
+
+
+def test_the_size_of_a_task_is_refused_where_there_are_no_tasks(raw, capsys):
+    words = ["dedup", TOPIC.name, "--lake", raw.lake.storage.uri(), "--task-rows"]
+    assert main([*words, "5"]) == 2
+    assert "--engine spark" in capsys.readouterr().err
+    for wrong in ("0", "-1", "many", "9" * 5000):
+        with pytest.raises(SystemExit):
+            main([*words, wrong])
 
 
 @pytest.mark.spark
