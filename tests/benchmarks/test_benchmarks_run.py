@@ -49,7 +49,7 @@ def test_both_clients_are_measured_on_a_real_kafka(kafka: Kafka, monkeypatch: py
     found = {(result["what"], result["against"]) for result in measured("kafka")["results"]}
     assert found == {
         ("publish, acknowledged, confluent-kafka", "Confluent SerializingProducer, ready dict"),
-        ("publish, acknowledged, confluent-kafka", "FastStream, pydantic model to JSON, unconfirmed"),
+        ("publish, acknowledged, confluent-kafka", "FastStream, pydantic model to JSON"),
         ("publish, acknowledged, confluent-kafka", "bare produce of ready bytes"),
         ("publish, acknowledged, kafka-python", "bare send of ready bytes"),
         ("log → raw lake, confluent-kafka", "bare consume and discard"),

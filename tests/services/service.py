@@ -6,17 +6,24 @@ its tests are skipped with one line that says what is missing, and fail instead 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import pytest
 
 T = TypeVar("T")
+
+_PORTS: Final = range(20_000, 32_768)
+"""Ports below those that Linux, macOS and Windows give to connections."""
+_DRAW: Final = random.SystemRandom()
+"""Another draw in each process, whatever a test sets the common seed to."""
 
 
 class Missing(Exception):
@@ -68,15 +75,18 @@ def require_command(name: str, package: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports of the loopback interface that nobody has, and that no connection gets.
+
+    The system gives connections ports above these, so a service that is killed finds its port free when it is started
+    again.
+    """
+    ports: set[int] = set()
+    while len(ports) < count:
+        port = _DRAW.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            ports.add(port)
+    return list(ports)
 
 
 def wait_until_listening(port: int, seconds: float, alive: Callable[[], bool]) -> bool:
