@@ -63,6 +63,12 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--group", metavar="NAME", help="share the partitions with all that archive the topic under this name"
     )
+    parser.add_argument(
+        "--on-lost",
+        choices=("raise", "continue"),
+        default="raise",
+        help="where retention took records before they were archived, end, or go on with those that are left",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -108,7 +114,9 @@ def _work(
     until: Until = "stopped" if options.follow else "end"
 
     def step(name: str, stop: threading.Event) -> ArchiveReport:
-        return pipe.archive(topics[name], until=until, stop=stop, limits=limits, group=options.group)
+        return pipe.archive(
+            topics[name], until=until, stop=stop, limits=limits, group=options.group, on_lost=options.on_lost
+        )
 
     def follow(name: str, stop: threading.Event) -> None:
         if not account.carry_out(name, partial(step, name, stop)):
@@ -121,7 +129,8 @@ def _line(report: ArchiveReport) -> str:
     rows = f"{report.rows:,} rows archived in {report.files:,} files" if report.rows else "nothing to archive"
     aside = f", {report.quarantined:,} of them quarantined" if report.quarantined else ""
     gaps = f", {report.gaps:,} offsets that the log does not hold" if report.gaps else ""
-    return f"{report.topic}: {rows}{aside}{gaps}"
+    lost = f", {report.lost:,} offsets lost before they were archived" if report.lost else ""
+    return f"{report.topic}: {rows}{aside}{gaps}{lost}"
 
 
 class _Commits:

@@ -29,8 +29,9 @@ from onepipe.registry.outage import ThroughOutage
 from onepipe.registry.port import SchemaSource
 from onepipe.transport import Reader, Transport, Until
 
-__all__ = ["ArchiveLimits", "ArchiveReport", "OnNewLog", "app_id", "archive"]
+__all__ = ["ArchiveLimits", "ArchiveReport", "OnLost", "OnNewLog", "app_id", "archive"]
 
+OnLost = Literal["continue", "raise"]
 OnNewLog = Literal["continue", "raise"]
 
 
@@ -43,6 +44,7 @@ def archive(
     until: Until = "end",
     limits: ArchiveLimits | None = None,
     on_new_log: OnNewLog = "continue",
+    on_lost: OnLost = "raise",
     stop: threading.Event | None = None,
     observer: Callable[[Event], None] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -68,6 +70,8 @@ def archive(
         limits: bounds of files, memory and time.
         on_new_log: what to do where the lake holds the topic from another log (one deleted and created again): continue
             with the new log from its start, beside the old one's rows, or raise PositionLost.
+        on_lost: what to do where retention took messages before they were archived: raise PositionLost, or continue
+            with the first one that is left. The report counts what was passed over, and verification names it as lost.
         stop: set it to end the run early; what was read is committed.
         observer: told of each commit.
         progress: told how many messages were read since it was told last, before they are committed; those that are
@@ -77,8 +81,8 @@ def archive(
         at_linger: called each time the linger has passed and what was read is committed.
 
     Raises:
-        PositionLost: retention passed the lake's position, the log ends before it, or it is a new log and `on_new_log`
-            is "raise". Nothing is skipped; what was read before is committed.
+        PositionLost: retention passed the lake's position and `on_lost` is "raise", the log ends before that position,
+            or it is a new log and `on_new_log` is "raise". Nothing is skipped; what was read before is committed.
         TopicNotFound: there is no such topic, or it was deleted meanwhile; what was read before is committed.
         TransportError: the transport failed, or gave nothing for `limits.patience` seconds.
         LakeError: the storage failed, or a field has another type than its column.
@@ -89,7 +93,7 @@ def archive(
     table = LakeTable.ensure(lake.storage, layout.raw_table(topic.name), raw_schema(topic))
     schemas = ThroughOutage(registry, f"archive of {topic.name}")
     run = ArchiveRun(topic, description, lake, table, RowReader(topic, schemas, description.log), limits)
-    run.observer, run.progress = observer, progress
+    run.observer, run.progress, run.passes_lost = observer, progress, on_lost == "continue"
     if at_linger is not None:
         run.at_linger = at_linger
     if on_new_log == "raise":

@@ -27,7 +27,7 @@ from onepipe.lake.raw_files import RawFile, RawFileWriter
 from onepipe.lake.raw_rows import RowReader
 from onepipe.lake.table import LakeTable
 from onepipe.observe.events import ArchiveCommitted, Event
-from onepipe.transport import GroupReader, Message, Reader, TopicDescription, TopicPartition, Until
+from onepipe.transport import Bounds, GroupReader, Message, Reader, TopicDescription, TopicPartition, Until
 
 _LOG: Final = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.5
@@ -58,6 +58,7 @@ class ArchiveRun:
     observer: Callable[[Event], None] | None = None
     progress: Callable[[int], None] | None = None
     at_linger: Callable[[], object] = _nothing
+    passes_lost: bool = False
     report: ArchiveReport = attrs.field(init=False)
     partitions: dict[TopicPartition, str] = attrs.field(init=False)
     held: set[TopicPartition] = attrs.field(factory=set)
@@ -103,9 +104,12 @@ class ArchiveRun:
                 break
             try:
                 messages = reader.poll(self.poll_size, _POLL_SECONDS)
-            except (PositionLost, TopicNotFound):  # no log may hold any more what was read before
+            except (PositionLost, TopicNotFound) as gone:  # no log may hold any more what was read before
                 self.commit(reader, self.held)
-                raise
+                if not self.passes_lost or isinstance(gone, TopicNotFound):
+                    raise
+                self.hold(reader, tuple(self.held))
+                continue
             if messages:
                 heard = time.monotonic()
                 self.take(messages)
@@ -136,7 +140,8 @@ class ArchiveRun:
         A group may give partitions that the topic got after this run began.
 
         Raises:
-            PositionLost: retention passed the table's position, or the log ends before it.
+            PositionLost: retention passed the table's position, which is not to be passed over, or the log ends before
+                it.
         """
         log = self.description.log
         begun = {p: self.partitions.setdefault(p, app_id(log, p.partition)) for p in partitions}
@@ -144,20 +149,37 @@ class ArchiveRun:
         for partition, name in begun.items():
             bounds = reader.bounds(partition)
             committed = progress[name]
-            if committed is not None and not bounds.start <= committed <= bounds.end:
-                which = "retention passed it" if committed < bounds.start else "the log was cut"
-                raise PositionLost(
-                    f"the log holds offsets {bounds.start} to {bounds.end}, the lake is at {committed}: {which}",
-                    topic=partition.topic,
-                    partition=partition.partition,
-                    offset=committed,
-                    remedy="restore the log, or archive the topic into a new lake",
-                )
+            start = bounds.start if committed is None else self.start(partition, committed, bounds)
             self.held.add(partition)
             self.committed[partition] = committed
-            self.starts[partition] = bounds.start if committed is None else committed
-            reader.seek(partition, self.starts[partition])
-            self.report.progress[partition.partition] = self.starts[partition]
+            self.starts[partition] = start
+            reader.seek(partition, start)
+            self.report.progress[partition.partition] = start
+
+    def start(self, partition: TopicPartition, committed: int, bounds: Bounds) -> int:
+        """Where to go on in a partition of which a part is archived."""
+        if bounds.start <= committed <= bounds.end:
+            return committed
+        if committed < bounds.start and self.passes_lost:
+            lost = bounds.start - committed
+            _LOG.warning(
+                "topic %s, partition %d: retention took %d offsets from %d on before they were archived",
+                *partition,
+                lost,
+                committed,
+            )
+            self.report = attrs.evolve(self.report, lost=self.report.lost + lost)
+            return bounds.start
+        passed = committed < bounds.start
+        which = "retention passed it" if passed else "the log was cut"
+        how = "go on with on_lost='continue', which verification tells" if passed else "archive it into a new lake"
+        raise PositionLost(
+            f"the log holds offsets {bounds.start} to {bounds.end}, the lake is at {committed}: {which}",
+            topic=partition.topic,
+            partition=partition.partition,
+            offset=committed,
+            remedy=f"restore the log, or {how}",
+        )
 
     def let_go(self, partitions: Iterable[TopicPartition]) -> None:
         """Hold partitions no longer, and throw away what is not committed of them."""

@@ -52,6 +52,7 @@ class ArchiveReport:
         rows: rows committed.
         quarantined: rows among them with an error.
         gaps: offsets passed over that the log did not hold.
+        lost: offsets passed over that were gone before they were archived; only where that was asked for.
         files: files committed.
         bytes: their bytes.
         commits: commits made.
@@ -68,3 +69,4 @@ class ArchiveReport:
     bytes: int = 0
     commits: int = 0
     conflicts: int = 0
+    lost: int = 0

@@ -24,7 +24,7 @@ from onepipe.audit.verify import verify as verify_lake
 from onepipe.declaring.topic import Topic
 from onepipe.evidence.records import EVIDENCE
 from onepipe.lake import Lake
-from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnNewLog
+from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnLost, OnNewLog
 from onepipe.lake.archive import archive as archive_topic
 from onepipe.lake.dedup import TARGET_ROWS, DedupReport
 from onepipe.lake.dedup import dedup as dedup_topic
@@ -53,6 +53,7 @@ def archive(
     stop: threading.Event | None,
     limits: ArchiveLimits | None,
     on_new_log: OnNewLog,
+    on_lost: OnLost,
     progress: Callable[[int], None] | None,
     group: str | None,
 ) -> ArchiveReport:
@@ -62,17 +63,25 @@ def archive(
     require_callable("progress", progress)
     require_choice("until", until, Until)
     require_choice("on_new_log", on_new_log, OnNewLog)
+    require_choice("on_lost", on_lost, OnLost)
     require_name("group", group)
     opened, evidence = parts.open(what), parts.open(EVIDENCE)
-    run = partial(archive_topic, transport=parts.transport, lake=parts.lake, limits=limits, observer=parts.tell)
-    catch_up = partial(run, evidence.topic, registry=parts.registry, on_new_log=on_new_log)
+    run = partial(
+        archive_topic,
+        transport=parts.transport,
+        lake=parts.lake,
+        limits=limits,
+        on_new_log=on_new_log,
+        on_lost=on_lost,
+        observer=parts.tell,
+    )
+    catch_up = partial(run, evidence.topic, registry=parts.registry)
     vouched = opened.topic.name != EVIDENCE.name
     report = run(
         opened.topic,
         registry=opened.schemas or parts.registry,
         until=until,
         stop=stop,
-        on_new_log=on_new_log,
         progress=progress,
         group=group,
         at_linger=catch_up if vouched else None,

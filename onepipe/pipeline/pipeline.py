@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from onepipe.consuming.delivery import OnFailure
     from onepipe.declaring.topic import Topic
     from onepipe.lake import Lake
-    from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnNewLog
+    from onepipe.lake.archive import ArchiveLimits, ArchiveReport, OnLost, OnNewLog
     from onepipe.lake.dedup import DedupReport
     from onepipe.lake.dedup_engine import DedupEngine
     from onepipe.lake.engines import EngineName
@@ -311,6 +311,7 @@ class Pipeline:
         stop: threading.Event | None = None,
         limits: ArchiveLimits | None = None,
         on_new_log: OnNewLog = "continue",
+        on_lost: OnLost = "raise",
         progress: Callable[[int], None] | None = None,
         group: str | None = None,
     ) -> ArchiveReport:
@@ -326,6 +327,8 @@ class Pipeline:
             limits: bounds of files, memory and time (`onepipe.lake.archive.ArchiveLimits`).
             on_new_log: where the lake holds the topic from another log: "continue" archives the new one beside it,
                 "raise" raises PositionLost.
+            on_lost: where retention took messages before they were archived: "raise" raises PositionLost, "continue"
+                goes on with the first one that is left; the report counts what was passed over, and `verify` names it.
             progress: told how many of the topic's messages were read since it was told last.
             group: name under which archives of the topic, in any process and on any machine, share its partitions;
                 None reads them all. Its committed offsets follow the lake's progress, for those who watch its lag.
@@ -334,7 +337,8 @@ class Pipeline:
             What this run archived of the topic.
 
         Raises:
-            PositionLost: retention passed the position the lake has reached; nothing is skipped in silence.
+            PositionLost: retention passed the position the lake has reached, or the log ends before it; nothing is
+                skipped in silence.
         """
         from onepipe.pipeline.lake_steps import archive
 
@@ -345,6 +349,7 @@ class Pipeline:
             stop=stop,
             limits=limits,
             on_new_log=on_new_log,
+            on_lost=on_lost,
             progress=progress,
             group=group,
         )

@@ -115,7 +115,7 @@ def declare() -> type[Any]:
 
 @BOTH
 @pytest.mark.parametrize("group", [None, "archives"])
-def test_an_archive_that_retention_passed_is_alarmed_and_a_new_lakes_verdict_names_what_is_missing(
+def test_an_archive_that_retention_passed_is_alarmed_goes_on_if_told_and_the_verdict_names_what_is_missing(
     kafka: Kafka, expire: Callable[[str, int], None], scheme: str, group: str | None, tmp_path: Path
 ) -> None:
     widget, registry = declare(), f"memory://{uuid.uuid4().hex}"
@@ -130,14 +130,23 @@ def test_an_archive_that_retention_passed_is_alarmed_and_a_new_lakes_verdict_nam
             with pytest.raises(PositionLost, match="offsets 18 to 30, the lake is at 10: retention passed it") as lost:
                 pipe.archive(widget, group=group)
             assert (lost.value.topic, lost.value.partition, lost.value.offset) == (topic, 0, 10)
+        report = pipe.archive(widget, group=group, on_lost="continue")
+        assert (report.rows, report.lost) == (12, 8)
+        pipe.dedup(widget)
+        assert_named(pipe.verify(widget), 8)
     with op.connect(url, lake=tmp_path / "new", registry=registry) as pipe:
         assert pipe.archive(widget, group=group and "others").rows == 12
         pipe.dedup(widget)
         verdict = pipe.verify(widget)
-    assert not verdict.balanced
-    assert len(verdict.findings) == 18
-    assert {str(finding).partition(": ")[0] for finding in verdict.findings} == {"lost at the log hop"}
+    assert_named(verdict, 18)
     assert "before offset 18" in str(verdict)
+
+
+def assert_named(verdict: op.Verdict, count: int) -> None:
+    """A verdict that names so many records, lost at the log."""
+    assert not verdict.balanced
+    assert len(verdict.findings) == count
+    assert {str(finding).partition(": ")[0] for finding in verdict.findings} == {"lost at the log hop"}
 
 
 def publish(pipe: op.Pipeline, widget: type[Any], numbers: range) -> None:

@@ -174,6 +174,38 @@ def test_retention_that_passed_the_lakes_position_is_an_alarm(world):
     assert world.numbers() == [0, 3]
 
 
+def test_retention_that_passed_the_lakes_position_is_passed_over_where_that_is_wanted(world, caplog):
+    world.publish(0, 3)
+    world.archive()
+    world.publish(6, 9, 12)
+    world.transport.trim(TopicPartition("Widgets", 0), 4)
+    report = world.archive(on_lost="continue")
+    assert (report.rows, report.lost, report.gaps, report.progress[0]) == (1, 2, 0, 5)
+    assert "partition 0: retention took 2 offsets from 2 on" in caplog.text
+    assert world.numbers() == [0, 3, 12]
+    assert [(footer.first, footer.next) for footer in world.footers()] == [(0, 2), (4, 5)]
+    assert world.archive(on_lost="continue").lost == 0
+
+
+def test_progress_moves_where_retention_took_all_that_was_left(world):
+    world.publish(0, 3)
+    world.archive()
+    world.publish(6, 9)
+    world.transport.trim(TopicPartition("Widgets", 0), 4)
+    assert world.archive(on_lost="continue").lost == 2
+    world.publish(12)
+    assert world.archive().rows == 1
+    assert world.numbers() == [0, 3, 12]
+
+
+def test_a_log_that_ends_before_the_lakes_position_is_an_alarm_whatever_is_wanted(world):
+    world.publish(0, 3)
+    world.archive()
+    raw(world.lake, "Widgets").commit([], progress={app_id(world.log(), 0): (2, 9)})
+    with pytest.raises(PositionLost, match="the log was cut"):
+        world.archive(on_lost="continue")
+
+
 def test_a_first_archive_begins_where_the_log_begins_now(world):
     world.publish(0, 3, 6)
     world.transport.trim(TopicPartition("Widgets", 0), 1)
@@ -277,9 +309,9 @@ def test_a_commit_that_was_made_although_it_failed_is_found_by_the_next_run(worl
     assert world.numbers() == list(range(30))
 
 
-def test_a_log_that_is_cut_while_it_is_read_keeps_what_was_read(world, monkeypatch):
-    world.publish(*range(30))
-    reader, polls = world.transport.reader, []
+def lose_position(transport, monkeypatch):
+    """Let the second poll of the next readers find its position lost."""
+    reader, polls = transport.reader, []
 
     def losing(partitions):
         opened = reader(partitions)
@@ -294,7 +326,12 @@ def test_a_log_that_is_cut_while_it_is_read_keeps_what_was_read(world, monkeypat
         opened.poll = lose
         return opened
 
-    monkeypatch.setattr(world.transport, "reader", losing)
+    monkeypatch.setattr(transport, "reader", losing)
+
+
+def test_a_log_that_is_cut_while_it_is_read_keeps_what_was_read(world, monkeypatch):
+    world.publish(*range(30))
+    lose_position(world.transport, monkeypatch)
     with pytest.raises(PositionLost):
         world.archive(limits=attrs.evolve(SMALL, batch=9))
     monkeypatch.undo()
@@ -398,3 +435,11 @@ def test_messages_of_any_hour_are_filed_under_the_first_ones(world):
     world.archive()
     (footer,) = world.footers()
     assert list(footer.hours) == ["2023-11-14T22", "2023-11-15T00"]
+
+
+def test_a_position_lost_while_it_is_read_is_gone_on_from_where_that_is_wanted(world, monkeypatch):
+    world.publish(*range(30))
+    lose_position(world.transport, monkeypatch)
+    report = world.archive(limits=attrs.evolve(SMALL, batch=9), on_lost="continue")
+    assert (report.rows, report.lost) == (30, 0)
+    assert world.numbers() == list(range(30))

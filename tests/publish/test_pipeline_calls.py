@@ -114,6 +114,7 @@ def test_an_archive_may_refuse_another_log(pipe, tmp_path):
     [
         (lambda pipe: pipe.archive(Crate, until="ends"), "until cannot be 'ends'; did you mean 'end'"),
         (lambda pipe: pipe.archive(Crate, on_new_log="rise"), "on_new_log cannot be 'rise'; did you mean 'raise'"),
+        (lambda pipe: pipe.archive(Crate, on_lost="go on"), "on_lost cannot be 'go on'"),
         (lambda pipe: pipe.dedup(Crate, target_rows=0), "target_rows is a whole number from 1"),
         (lambda pipe: pipe.archive(Crate, limits=4096), "limits is an onepipe.lake.archive.ArchiveLimits, not int"),
         (lambda pipe: pipe.archive(Crate, stop=True), "stop is a threading.Event, not bool"),
