@@ -19,7 +19,10 @@ from onepipe_kafka.errors import PASSING, TIMED_OUT, UNKNOWN_TOPIC, Failure, den
 _LOG: Final = logging.getLogger(__name__)
 _NO_ID: Final = "A" * 22
 _LARGEST: Final = "max.message.bytes"
-_COMPRESSION: Final = "compression.type"
+_RETENTION: Final = "retention.ms"
+_CLEANUP: Final = "cleanup.policy"
+_STAMPED_BY: Final = "message.timestamp.type"
+_NEVER: Final = -(1 << 63)
 _UNLIMITED: Final = 1 << 62
 _LOOK_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.1
@@ -41,10 +44,13 @@ class WritableTopic:
     Attributes:
         partitions: number of partitions.
         limit: most bytes of a message.
+        expired_before: messages stamped before, in milliseconds since 1970, are deleted as soon as the broker looks:
+            retention goes by their own times. Whoever sends one is warned, once.
     """
 
     partitions: int
     limit: int
+    expired_before: int = _NEVER
 
 
 class Logs:
@@ -116,18 +122,29 @@ class Logs:
         """
         state = self.require(name)
         require_right(name, state, "WRITE")
-        topic = self.writable[name] = WritableTopic(state.partitions, self._limit(name))
+        settings = self._settings(name)
+        limit = int(settings.get(_LARGEST, _UNLIMITED))
+        topic = self.writable[name] = WritableTopic(state.partitions, limit, _expired_before(settings))
         return topic
+
+    def warn_of_expired(self, name: str, topic: WritableTopic) -> None:
+        """Say that a message is older than the topic keeps them; of this topic it is not said again."""
+        self.writable[name] = attrs.evolve(topic, expired_before=_NEVER)
+        _LOG.warning(
+            "topic %s keeps messages by their timestamps, and is sent one that is older: the broker deletes it within "
+            "minutes. Make the topic with a longer retention, or publish without timestamp=",
+            name,
+        )
 
     def forget(self, name: str) -> None:
         """A topic was deleted."""
         self.writable.pop(name, None)
 
-    def _limit(self, name: str) -> int:
+    def _settings(self, name: str) -> Mapping[str, str]:
         try:
-            return int(self._client.topic_settings(name).get(_LARGEST, _UNLIMITED))
-        except Failure:  # no right to see it; the broker refuses what is too large
-            return _UNLIMITED
+            return self._client.topic_settings(name)
+        except Failure:  # no right to see them; the broker refuses what is too large
+            return {}
 
     def _cluster_id(self) -> str:
         with self._lock:
@@ -135,6 +152,14 @@ class Logs:
                 cluster = self.call(self._client.cluster, "the cluster's identity cannot be read")
                 self._cluster = re.sub(r"[^A-Za-z0-9._-]", "_", cluster)
             return self._cluster
+
+
+def _expired_before(settings: Mapping[str, str]) -> int:
+    """The time, in milliseconds since 1970, before which messages are older than the topic keeps them."""
+    kept = int(settings.get(_RETENTION, -1))
+    if kept < 0 or "delete" not in settings.get(_CLEANUP, "") or settings.get(_STAMPED_BY) == "LogAppendTime":
+        return _NEVER
+    return time.time_ns() // 1_000_000 - kept
 
 
 class LogWatch:

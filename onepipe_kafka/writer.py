@@ -39,6 +39,8 @@ class KafkaWriter:
             topic = self._open(message)
         if value is not None and len(value) > topic.limit:
             raise too_large(message.topic, message.partition, len(value), topic.limit)
+        if message[5] < topic.expired_before:
+            self._logs.warn_of_expired(message.topic, topic)
         try:
             self._send(message, on_outcome)
         except Failure as failure:

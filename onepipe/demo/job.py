@@ -273,6 +273,7 @@ class _Job:
     def _publish(self, pipe: op.Pipeline, record: type[Flight], source: pa.Table) -> Published:
         events = life_events(source, self.seed)
         rejected: Counter[str] = Counter()
+        pipe.register(record, settings=self.places.topic_settings)
         with self._stage("publish", len(events)) as done, pipe.producer() as producer:
             count = publish_events(producer, flights(source, events, record), rejected, done)
         published = Published(count, dict(sorted(rejected.items())))

@@ -46,6 +46,12 @@ class Places:
         """A name for the topic: one that nobody else has where others may be."""
         return f"{TOPIC}-{uuid.uuid4().hex[:12]}" if self.shared else TOPIC
 
+    @property
+    def topic_settings(self) -> Mapping[str, str] | None:
+        """How the log is to keep the topic: a Kafka deletes messages by their own times, which are years ago."""
+        kafka = self.transport is not None and Url.parse(self.transport).scheme.startswith("kafka")
+        return {"retention.ms": "-1"} if kafka else None
+
     def lake_in(self, folder: Path) -> str:
         """Folder or URL of the lake of a job in a folder."""
         return self.lake or str(folder / "lake")

@@ -244,6 +244,46 @@ def test_topics_are_made_as_declared_and_compared(kafka: Kafka, scheme: str, cap
     transport.close()
 
 
+def expired_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "onepipe_kafka.logs"]
+
+
+@BOTH
+def test_a_message_older_than_the_topic_keeps_them_is_warned_of_once_a_topic(
+    kafka: Kafka, scheme: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    widget = declare(new_name())
+    old = T0 - dt.timedelta(days=8)
+    with op.connect(f"{scheme}://{kafka.address}", registry="memory://") as pipe:
+        pipe.register(widget, retention=dt.timedelta(days=7))
+        with pipe.producer() as producer:
+            producer.publish(widget("a", "ok", old))
+            assert expired_warnings(caplog) == []
+            for _ in range(3):
+                producer.publish(widget("a", "ok", old), timestamp=old)
+    (said,) = expired_warnings(caplog)
+    assert f"topic {op.topic_of(widget).name} keeps messages by their timestamps" in said
+    assert "longer retention, or publish without timestamp=" in said
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "kept",
+    [{"retention.ms": "-1"}, {"cleanup.policy": "compact"}, {"message.timestamp.type": "LogAppendTime"}],
+    ids=str,
+)
+def test_a_topic_that_deletes_nothing_by_messages_own_times_takes_old_ones_in_silence(
+    kafka: Kafka, scheme: str, kept: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    widget = declare(new_name())
+    old = T0 - dt.timedelta(days=3650)
+    with op.connect(f"{scheme}://{kafka.address}", registry="memory://") as pipe:
+        pipe.register(widget, settings=kept)
+        with pipe.producer() as producer:
+            producer.publish(widget("a", "ok", old), timestamp=old)
+    assert expired_warnings(caplog) == []
+
+
 RIGHTS = {
     "listeners": "SASL_PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
     "inter.broker.listener.name": "SASL_PLAINTEXT",

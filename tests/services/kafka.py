@@ -7,7 +7,6 @@ The fixture `kafka` is the session's shared broker. A test that kills or configu
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 import tempfile
@@ -20,7 +19,8 @@ from typing import Final
 
 import pytest
 
-from services.service import Missing, cache_folder, find_or_start, free_ports, require_command, wait_until_listening
+from services import maven
+from services.service import find_or_start, free_ports, require_command, wait_until_listening
 
 VARIABLE: Final = "ONEPIPE_TEST_KAFKA"
 VERSION: Final = "4.0.0"
@@ -33,16 +33,11 @@ _TOOLS: Final = {
     "kafka-acls": "kafka.admin.AclCommand",
     "kafka-configs": "kafka.admin.ConfigCommand",
 }
-_POM: Final = """<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>onepipe.tests</groupId><artifactId>kafka</artifactId><version>1</version>
-  <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{version}</version></dependency>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{version}</version></dependency>
-    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
-  </dependencies>
-</project>
-"""
+_JARS: Final = (
+    f"org.apache.kafka:kafka_2.13:{VERSION}",
+    f"org.apache.kafka:kafka-tools:{VERSION}",
+    "org.slf4j:slf4j-simple:1.7.36",
+)
 _LOGGING: Final = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 _QUICK: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _READY_SECONDS: Final = 60.0
@@ -187,6 +182,8 @@ def _server(data: Path, port: int, controller: int) -> dict[str, str]:
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
         "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": str(data),
+        "log.initial.task.delay.ms": "1000",  # what a test leaves to retention is gone in each run, or in none
+        "log.retention.check.interval.ms": "1000",
         "num.partitions": "1",
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "2",
@@ -203,30 +200,5 @@ def _server(data: Path, port: int, controller: int) -> dict[str, str]:
 
 
 def _java(*options: str) -> Sequence[str]:
-    return [require_command("java", "a JRE, 17 or later"), *_QUICK, *options, *_LOGGING, "-cp", f"{_jars()}/*"]
-
-
-def _jars() -> Path:
-    """The folder of Kafka's jars, fetched at first use.
-
-    Raises:
-        Missing: they are not there, and Maven cannot fetch them.
-    """
-    jars = cache_folder(f"kafka-{VERSION}")
-    if not jars.exists():
-        maven = require_command("mvn", "Maven")
-        jars.parent.mkdir(parents=True, exist_ok=True)
-        fetched = Path(tempfile.mkdtemp(prefix=f"{jars.name}-{uuid.uuid4().hex}", dir=jars.parent))
-        try:
-            (fetched / "pom.xml").write_text(_POM.format(version=VERSION))
-            goal = ["dependency:copy-dependencies", f"-DoutputDirectory={fetched / 'jars'}"]
-            done = subprocess.run(
-                [maven, "-q", "-B", "-f", str(fetched / "pom.xml"), *goal], capture_output=True, check=False
-            )
-            if done.returncode:
-                raise Missing(f"Maven could not fetch Kafka's jars: {done.stdout.decode()[-500:]}")
-            with contextlib.suppress(OSError):  # another run was faster
-                os.rename(fetched / "jars", jars)  # noqa: PTH104 - must fail where the folder exists
-        finally:
-            shutil.rmtree(fetched, ignore_errors=True)
-    return jars
+    jars = maven.jars(f"kafka-{VERSION}", _JARS)
+    return [require_command("java", "a JRE, 17 or later"), *_QUICK, *options, *_LOGGING, "-cp", f"{jars}/*"]
