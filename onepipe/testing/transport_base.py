@@ -24,8 +24,8 @@ from onepipe.transport import (
 )
 
 PARTITIONS: Final = 3
-T0: Final = 1_700_000_000_000
-"""Timestamp of the first message, in milliseconds since 1970."""
+T0: Final = (int(time.time()) - 3600) * 1000
+"""Timestamp of the first message, in milliseconds since 1970: an hour ago, which no retention takes yet."""
 
 
 def outgoing(

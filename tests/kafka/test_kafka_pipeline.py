@@ -25,6 +25,7 @@ from services.service import start_own
 import onepipe as op
 from onepipe.errors import NotAuthorized, RecordTooLarge, TopicNotFound
 from onepipe.plugins import open_transport
+from onepipe.testing.transport_base import T0 as FIRST_SENT
 from onepipe.testing.transport_base import outgoing
 from onepipe.transport import Bounds, TopicPartition
 
@@ -129,7 +130,7 @@ def test_java_reads_what_was_written_here_and_is_read(kafka: Kafka, scheme: str)
     shown = ["--property", "print.key=true", "--property", "print.headers=true", "--property", "print.timestamp=true"]
     ends = ["--from-beginning", "--max-messages", "1", "--timeout-ms", "20000"]
     printed = kafka.tool("kafka-console-consumer", "--topic", topic, *ends, *shown)
-    assert printed.split(b"\t") == [b"CreateTime:1700000001000", b"h:x", b"k", b"from Python\n"]
+    assert printed.split(b"\t") == [b"CreateTime:%d" % (FIRST_SENT + 1000), b"h:x", b"k", b"from Python\n"]
     kafka.tool("kafka-console-producer", "--topic", topic, stdin=b"from Java\n")
     partition = TopicPartition(topic, 0)
     assert read(transport.reader([partition]), partition) == [b"from Python", b"from Java"]
@@ -257,10 +258,10 @@ def test_a_message_older_than_the_topic_keeps_them_is_warned_of_once_a_topic(
     with op.connect(f"{scheme}://{kafka.address}", registry="memory://") as pipe:
         pipe.register(widget, retention=dt.timedelta(days=7))
         with pipe.producer() as producer:
-            producer.publish(widget("a", "ok", old))
+            producer.publish(widget(sid="a", status="ok", updated=old))
             assert expired_warnings(caplog) == []
             for _ in range(3):
-                producer.publish(widget("a", "ok", old), timestamp=old)
+                producer.publish(widget(sid="a", status="ok", updated=old), timestamp=old)
     (said,) = expired_warnings(caplog)
     assert f"topic {op.topic_of(widget).name} keeps messages by their timestamps" in said
     assert "longer retention, or publish without timestamp=" in said
@@ -280,7 +281,7 @@ def test_a_topic_that_deletes_nothing_by_messages_own_times_takes_old_ones_in_si
     with op.connect(f"{scheme}://{kafka.address}", registry="memory://") as pipe:
         pipe.register(widget, settings=kept)
         with pipe.producer() as producer:
-            producer.publish(widget("a", "ok", old), timestamp=old)
+            producer.publish(widget(sid="a", status="ok", updated=old), timestamp=old)
     assert expired_warnings(caplog) == []
 
 
@@ -342,6 +343,7 @@ FORKING = """
 import os, sys, warnings
 from onepipe.errors import ClosedError
 from onepipe.plugins import open_transport
+from onepipe.testing.transport_base import T0 as FIRST_SENT
 from onepipe.testing.transport_base import outgoing
 from onepipe.transport import TopicPartition
 
