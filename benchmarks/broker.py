@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 VARIABLE: Final = "ONEPIPE_BENCH_KAFKA"
@@ -24,20 +26,29 @@ def broker() -> Iterator[str | None]:
 
 
 def _started(stack: ExitStack) -> str | None:
-    sys.path.insert(0, str(_TESTS))
     try:
-        from services.kafka import kafka_process
-        from services.service import Missing
+        kafka, service = of_tests("services.kafka"), of_tests("services.service")
     except ImportError as error:
         _say(f"the tests, which know how to start one, cannot be imported: {error}")
         return None
-    finally:
-        sys.path.remove(str(_TESTS))
     try:
-        return str(stack.enter_context(kafka_process(options=_COMPILED)).address)
-    except Missing as missing:
+        return str(stack.enter_context(kafka.kafka_process(options=_COMPILED)).address)
+    except service.Missing as missing:
         _say(str(missing))
         return None
+
+
+def of_tests(name: str) -> ModuleType:
+    """A module of the tests' folder, of those that know how to fetch and start services.
+
+    Raises:
+        ImportError: this is not a checkout, or what tests need is not installed.
+    """
+    sys.path.insert(0, str(_TESTS))
+    try:
+        return import_module(name)
+    finally:
+        sys.path.remove(str(_TESTS))
 
 
 def _say(reason: str) -> None:

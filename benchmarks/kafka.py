@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, Final
@@ -14,6 +15,7 @@ from benchmarks import kafka_peers as peers
 from benchmarks.broker import broker
 from benchmarks.codec import forget_partitions
 from benchmarks.data import Synthetic, plain
+from benchmarks.kafka_frameworks import ReadTopic, quix, spark
 from benchmarks.kafka_peers import Encoded
 from benchmarks.measure import Result, Subject, Work, interleaved
 from benchmarks.run import Run
@@ -57,6 +59,8 @@ def kafka(run: Run) -> Iterator[Result]:
         yield from _publish(run, fast, Synthetic(run.sizes.publish))
         yield from _publish_in_python(run, slow, Synthetic(run.sizes.publish // _SLOW))
         yield from _archive(run, fast, Synthetic(run.sizes.archive))
+        yield from _archive_beside_spark(run, fast, Synthetic(run.sizes.archive))
+        yield from _archive_beside_quix(run, fast, Synthetic(run.sizes.archive // _SLOW))
         yield from _archive(run, slow, Synthetic(run.sizes.archive // _SLOW**2))
 
 
@@ -120,19 +124,48 @@ def _encoded(place: Place, data: Synthetic, records: list[Any]) -> Encoded:
 
 def _archive(run: Run, place: Place, data: Synthetic) -> Iterator[Result]:
     """From the log into Parquet files, committed and audited, beside a reader that throws everything away."""
-    with place.connect() as pipe:
+    with _published(place, data) as pipe:
         name = topic_of(data.record).name
-        if name in pipe.transport.topics():
-            pipe.transport.delete_topic(name)  # what publishing left
-        with pipe.producer() as producer:
-            producer.publish_many(record for record, _ in data.events(0, data.length))
         ours, bare = interleaved(
             run.rounds,
             _archiving(run, pipe, data),
             peers.CONSUMES[place.client](place.address, name, _PARTITIONS, data.length),
         )
     goal = 0.7 if place.client == "confluent-kafka" else None
-    yield place.subject("log → raw lake", data).speed(ours, bare, "bare consume and discard", goal)
+    yield _into_lake(place, data).speed(ours, bare, "bare consume and discard", goal)
+
+
+def _archive_beside_spark(run: Run, place: Place, data: Synthetic) -> Iterator[Result]:
+    with _published(place, data) as pipe, spark(_to_read(place, data)) as peer:
+        ours, theirs = interleaved(run.rounds, _archiving(run, pipe, data), peer.work(run))
+    yield _into_lake(place, data).speed(ours, theirs, "Spark 4 batch read to Parquet, warm", 3)
+
+
+def _archive_beside_quix(run: Run, place: Place, data: Synthetic) -> Iterator[Result]:
+    with _published(place, data) as pipe, quix(_to_read(place, data)) as peer:
+        ours, theirs = interleaved(run.rounds, _archiving(run, pipe, data), peer.work(run))
+    yield _into_lake(place, data).speed(ours, theirs, "Quix Streams to its Parquet sink", 12)
+
+
+@contextmanager
+def _published(place: Place, data: Synthetic) -> Iterator[op.Pipeline]:
+    """A pipeline over a topic that holds the records, and nothing that was sent before."""
+    with place.connect() as pipe:
+        name = topic_of(data.record).name
+        if name in pipe.transport.topics():
+            pipe.transport.delete_topic(name)
+        with pipe.producer() as producer:
+            producer.publish_many(record for record, _ in data.events(0, data.length))
+        yield pipe
+
+
+def _to_read(place: Place, data: Synthetic) -> ReadTopic:
+    topic = topic_of(data.record)
+    return ReadTopic(place.address, topic.name, topic.schema.document(), data.length)
+
+
+def _into_lake(place: Place, data: Synthetic) -> Subject:
+    return place.subject("log → raw lake", data)
 
 
 def _archiving(run: Run, pipe: op.Pipeline, data: Synthetic) -> Work:
