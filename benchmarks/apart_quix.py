@@ -10,7 +10,7 @@ from typing import Any
 
 from apart_loop import serve, settings
 from quixstreams import Application
-from quixstreams.models import AvroDeserializer
+from quixstreams.models.serializers.avro import AvroDeserializer
 from quixstreams.sinks.community.file.formats import ParquetFormat
 from quixstreams.sinks.community.file.local import LocalFileSink
 
