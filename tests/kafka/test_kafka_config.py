@@ -7,7 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import kafka
 import pytest
@@ -15,7 +15,7 @@ import pytest
 from onepipe.errors import ConfigurationError, MissingDependency
 from onepipe.plugins import Plugins
 from onepipe.url import Url
-from onepipe_kafka import PlaintextWarning, confluent_setup, kafka_python_setup, plugin
+from onepipe_kafka import PlaintextWarning, confluent_consumer, confluent_setup, kafka_python_setup, plugin
 from onepipe_kafka.config import KafkaConfig
 
 TLS = (
@@ -86,6 +86,21 @@ def test_no_compression_has_kafkas_name_with_both_clients(monkeypatch: pytest.Mo
     url = "localhost?compression.type=none"
     assert opened_with(f"kafka://{url}", "producer", monkeypatch)["compression_type"] is None
     assert opened_with(f"kafka+confluent://{url}", "producer", monkeypatch)["compression.type"] == "none"
+
+
+@pytest.mark.parametrize(("query", "milliseconds"), [("", "10"), ("?fetch.queue.backoff.ms=500", "500")])
+def test_a_full_queue_of_librdkafka_is_filled_again_soon_unless_a_setting_says_when(
+    query: str, milliseconds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Opened(Exception): ...
+
+    def consumer(settings: dict[str, Any]) -> None:
+        raise Opened(str(settings["fetch.queue.backoff.ms"]))
+
+    monkeypatch.setattr(confluent_consumer, "Consumer", consumer)
+    setup = confluent_setup.Setup(config(f"kafka+confluent://localhost{query}"))
+    with pytest.raises(Opened, match=f"^{milliseconds}$"):
+        confluent_consumer.ConfluentConsumer(setup, cast("Any", None), None)
 
 
 def test_a_user_in_the_url_means_a_login_over_tls() -> None:
